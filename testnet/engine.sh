@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+# A private Podman service behind its Docker-compatible API, for networks on machines where no engine runs.
+# Everything it owns lies under DIR, so that taking DIR away leaves nothing.
+# Usage: testnet/engine.sh start DIR | stop DIR | purge DIR
+#   start: prints the socket's path once the service answers.   stop: ends the service; containers stay.
+#   purge: removes every container and network of this engine, its mounts and DIR itself.
+set -euo pipefail
+action=${1:-}
+dir=${2:-}
+[ -n "$dir" ] || { echo "usage: engine.sh start|stop|purge DIR" >&2; exit 2; }
+mkdir -p "$dir"
+dir=$(cd "$dir" && pwd)
+# A Unix socket's path is at most 107 bytes, a work tree's path may be longer: the socket lies in a short folder.
+short=/tmp/welkin-engine-$(printf %s "$dir" | sha256sum | cut -c1-12)
+
+write_config() {
+  mkdir -p "$dir"/{root,runroot,tmp,networks}
+  install -d -m 0700 "$short"
+  cat > "$dir/containers.conf" <<CONF
+[network]
+network_backend = "netavark"
+network_config_dir = "$dir/networks"
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+[containers]
+log_driver = "k8s-file"
+default_ulimits = ["nofile=1024:1024", "nproc=1000:1000"]
+CONF
+}
+
+podman_private() {
+  CONTAINERS_CONF=$dir/containers.conf podman --root "$dir/root" --runroot "$dir/runroot" --tmpdir "$dir/tmp" \
+    --network-config-dir "$dir/networks" --log-level error "$@"
+}
+
+alive() { [ -s "$dir/pid" ] && kill -0 "$(cat "$dir/pid")" 2>/dev/null; }
+
+answers() { curl -fsS --max-time 2 --unix-socket "$short/api.sock" http://engine/_ping >/dev/null 2>&1; }
+
+stop_service() {
+  if alive; then
+    local pid
+    pid=$(cat "$dir/pid")
+    kill "$pid" 2>/dev/null || true
+    tail --pid="$pid" -f /dev/null
+  fi
+  rm -f "$dir/pid" "$short/api.sock"
+}
+
+# netavark's chains are shared by all engines of a machine and stay when its last network is gone. Where they carry no
+# network any more, they are taken away, and with them the tables that stand empty then.
+drop_idle_chains() {
+  command -v nft >/dev/null && nft list chain ip nat NETAVARK-HOSTPORT-DNAT >/dev/null 2>&1 || return 0
+  if iptables-save 2>/dev/null | grep -qE '^-A (NETAVARK_FORWARD|NETAVARK_ISOLATION|NETAVARK-[0-9A-F]{4,}|NETAVARK-HOSTPORT-DNAT)'; then return 0; fi
+  local table chain handle
+  for table in filter nat; do
+    nft -a list table ip "$table" 2>/dev/null | awk '/chain /{chain=$2} /jump NETAVARK/{print chain, $NF}' |
+      while read -r chain handle; do nft delete rule ip "$table" "$chain" handle "$handle"; done
+    for chain in $(nft list table ip "$table" 2>/dev/null | awk '/chain NETAVARK/{print $2}'); do
+      nft flush chain ip "$table" "$chain"
+    done
+    for chain in $(nft list table ip "$table" 2>/dev/null | awk '/chain NETAVARK/{print $2}'); do
+      nft delete chain ip "$table" "$chain"
+    done
+    # A table that holds nothing but base chains without rules and with an accepting policy has no effect.
+    if nft list table ip "$table" 2>/dev/null | grep -qvE '^(table .*|\s*chain .*\{|\s*type .* policy accept;|\s*\}|)$'; then continue; fi
+    nft delete table ip "$table" 2>/dev/null || true
+  done
+}
+
+case $action in
+  start)
+    if alive && answers; then echo "$short/api.sock"; exit 0; fi
+    stop_service
+    write_config
+    CONTAINERS_CONF=$dir/containers.conf setsid podman --root "$dir/root" --runroot "$dir/runroot" --tmpdir "$dir/tmp" \
+      --network-config-dir "$dir/networks" --log-level error system service --time=0 "unix://$short/api.sock" \
+      </dev/null >>"$dir/service.log" 2>&1 &
+    echo $! > "$dir/pid"
+    for _ in $(seq 200); do
+      if answers; then echo "$short/api.sock"; exit 0; fi
+      alive || { echo "engine.sh: podman ended; its words are in $dir/service.log:" >&2; tail -n 5 "$dir/service.log" >&2; exit 1; }
+      read -rt 0.05 <> <(:) || true
+    done
+    echo "engine.sh: podman does not answer on $short/api.sock after 10 s; see $dir/service.log" >&2
+    exit 1
+    ;;
+  stop)
+    stop_service
+    ;;
+  purge)
+    if [ -e "$dir/containers.conf" ]; then
+      podman_private rm --all --force --time 0 >/dev/null 2>&1 || true
+      podman_private network prune --force >/dev/null 2>&1 || true
+    fi
+    stop_service
+    # What a killed engine may have left: its mounts, deepest first.
+    awk -v dir="$dir/" 'index($5, dir) == 1 {print length($5), $5}' /proc/self/mountinfo | sort -rn | cut -d' ' -f2- |
+      while read -r mount; do umount -l "$mount" 2>/dev/null || true; done
+    rm -rf "$dir" "$short"
+    drop_idle_chains
+    for group in /sys/fs/cgroup/*/libpod_parent /sys/fs/cgroup/libpod_parent; do
+      find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
+    done
+    ;;
+  *)
+    echo "usage: engine.sh start|stop|purge DIR" >&2
+    exit 2
+    ;;
+esac
