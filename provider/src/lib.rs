@@ -1,1 +1,3 @@
-//! Under construction.
+//! The provider daemon: it bids for orders, runs the leases that it wins and serves their tenants.
+
+pub mod ingress;
