@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Everything that CI runs. Needs Rust and the base system; what else it needs it installs as root on Debian or Ubuntu,
+# else it names it. What it leaves out because something is missing it names at the end, and fails when CI=true.
+# Usage: testnet/check.sh [--full]      --full: the long matrices too
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. testnet/requirements.sh
+
+full=
+case ${1:-} in
+  "") ;;
+  --full) full=1 ;;
+  *) echo "usage: testnet/check.sh [--full]" >&2; exit 2 ;;
+esac
+
+left_out=()
+began=$SECONDS
+step() {
+  printf '\n== %s (after %d s)\n' "$1" $((SECONDS - began))
+  shift
+  "$@"
+}
+
+require_rust
+mapfile -t packages < <(build_requirements)
+install_packages "${packages[@]}"
+mapfile -t packages < <(engine_requirements)
+if ! install_packages "${packages[@]}" || [ "$(id -u)" != 0 ]; then
+  left_out+=("the end-to-end tests that need a container engine (as root: ${packages[*]:-root rights})")
+  export WELKIN_TEST_NO_ENGINE=1
+fi
+[ -d ../shared/sdl ] || left_out+=("the SDL corpus (no folder ../shared/sdl)")
+[ -d ../shared/vectors ] || left_out+=("the block and light-client vectors (no folder ../shared/vectors)")
+
+if cargo fmt --version >/dev/null 2>&1; then
+  step "format" cargo fmt --all --check
+else
+  left_out+=("formatting (rustup component add rustfmt)")
+fi
+if cargo clippy --version >/dev/null 2>&1; then
+  step "lints" cargo clippy --locked --quiet --workspace --all-targets --all-features -- -D warnings
+else
+  left_out+=("lints (rustup component add clippy)")
+fi
+step "build" cargo build --locked --quiet --workspace --all-targets
+step "tests" cargo test --locked --quiet --workspace
+step "simulator, 1,000 seeds" cargo run --locked --quiet -p welkin-testnet -- simulate --seeds 1000
+step "simulator, planted bugs" cargo test --locked --quiet -p welkin-testnet --features planted-bugs --test planted_bugs
+if [ -n "$full" ]; then
+  step "simulator, 20,000 seeds" cargo run --locked --quiet --release -p welkin-testnet -- simulate --seeds 20000
+fi
+
+printf '\n'
+if [ ${#left_out[@]} -gt 0 ]; then
+  printf 'left out: %s\n' "${left_out[@]}" >&2
+  if [ "${CI:-}" = true ]; then
+    echo "check failed: CI=true leaves nothing out" >&2
+    exit 1
+  fi
+fi
+echo "check passed in $((SECONDS - began)) s"
