@@ -1,3 +1,4 @@
 //! The provider daemon: it bids for orders, runs the leases that it wins and serves their tenants.
 
+pub mod firewall;
 pub mod ingress;
