@@ -20,5 +20,8 @@
 //! Deliberately not here: timers, files, gossip (`welkin-node`, `welkin-p2p`), the meaning of
 //! transactions (`welkin-runtime`), vote extensions (never enabled on this chain).
 
+pub mod error;
+mod json;
 pub mod merkle;
+pub mod proto;
 pub mod types;
