@@ -20,8 +20,14 @@
 //! Deliberately not here: timers, files, gossip (`welkin-node`, `welkin-p2p`), the meaning of
 //! transactions (`welkin-runtime`), vote extensions (never enabled on this chain).
 
+pub mod canonical_json;
 pub mod error;
+pub mod files;
 mod json;
+pub mod light;
 pub mod merkle;
+pub mod misbehaviour;
 pub mod proto;
+pub mod state;
 pub mod types;
+pub mod verify;

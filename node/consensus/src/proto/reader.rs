@@ -27,6 +27,16 @@ impl<'a> Reader<'a> {
         Reader { rest: bytes, message }
     }
 
+    /// Reads bytes that stand behind their length, as sign bytes do.
+    pub fn delimited(message: &'static str, bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(message, bytes);
+        let length = reader.varint()?;
+        if length != reader.rest.len() as u64 {
+            return Err(DecodeError::Truncated);
+        }
+        Ok(reader)
+    }
+
     /// The next field, or none at the end.
     pub fn next_field(&mut self) -> Result<Option<(u32, Value<'a>)>, DecodeError> {
         if self.rest.is_empty() {

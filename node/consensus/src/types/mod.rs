@@ -7,6 +7,7 @@ mod block_id;
 mod commit;
 mod evidence;
 mod evidence_proto;
+mod genesis;
 mod header;
 mod keys;
 mod light_block;
@@ -27,6 +28,7 @@ pub use evidence::{
     DuplicateVoteEvidence, Evidence, EvidenceList, LightClientAttackEvidence, Misbehaviour,
     MisbehaviourKind,
 };
+pub use genesis::{Genesis, GenesisValidator};
 pub use header::{AppHash, BLOCK_PROTOCOL, Header, MAX_APP_HASH_BYTES, MAX_CHAIN_ID_BYTES, Version};
 pub use keys::{PublicKey, Signature, ValidatorAddress};
 pub use light_block::{LightBlock, SignedHeader};

@@ -57,7 +57,7 @@ pub struct VersionParams {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AbciParams {
     /// First height with vote extensions; 0 means never, and is the only value here.
-    #[serde(with = "json::decimal")]
+    #[serde(with = "json::decimal", default)]
     pub vote_extensions_enable_height: i64,
 }
 
