@@ -130,3 +130,6 @@ impl Overlay {
         rows.extend(below);
     }
 }
+
+#[cfg(test)]
+mod tests;
