@@ -10,7 +10,7 @@ use crate::execute::ValidatorUpdate;
 use crate::module::Module;
 use crate::names;
 use crate::overlay::Overlay;
-use crate::state::{MAX_VALUE_BYTES, StateError, StateRead, Writes};
+use crate::state::{MAX_VALUE_BYTES, Pair, StateError, StateRead, Writes};
 use crate::storage::{Prefix, StorageItem};
 use crate::types::{Address, Time};
 
@@ -241,12 +241,7 @@ impl Ctx<'_> {
         Ok(value)
     }
 
-    pub(crate) fn range(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    pub(crate) fn range(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Pair>> {
         let rows = self.note(self.overlay.range(self.state, from, to, limit))?;
         let bytes: usize = rows
             .iter()
@@ -293,7 +288,7 @@ impl Ctx<'_> {
     }
 
     /// Remembers that state could not be read, even if the module looks away.
-    fn note<T>(&self, read: std::result::Result<T, StateError>) -> Result<T> {
+    pub(crate) fn note<T>(&self, read: std::result::Result<T, StateError>) -> Result<T> {
         read.map_err(|error| {
             self.fault.borrow_mut().get_or_insert_with(|| error.clone());
             error.into()
@@ -348,3 +343,6 @@ pub(crate) struct Finished {
     pub(crate) validator_updates: Vec<ValidatorUpdate>,
     pub(crate) due_work: bool,
 }
+
+#[cfg(test)]
+mod tests;

@@ -136,14 +136,12 @@ pub enum RuntimeError {
     ValueTooLarge = 16,
     /// Only an account may do this.
     NotAnAccount = 17,
-    /// Stored bytes do not decode as what the storage item holds.
-    CorruptState = 18,
     /// State cannot be read here; a transaction never fails with this.
-    StateUnavailable = 19,
+    StateUnavailable = 18,
     /// The transactions of the block are larger in sum than a block may be.
-    BlockTooLarge = 20,
+    BlockTooLarge = 19,
     /// The gas limits of the block's transactions sum to more than a block may use.
-    BlockGasExceeded = 21,
+    BlockGasExceeded = 20,
 }
 
 impl Coded for RuntimeError {

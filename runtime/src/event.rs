@@ -15,3 +15,10 @@ pub struct Event {
     /// The `Event` of that module, in borsh.
     pub data: Vec<u8>,
 }
+
+impl Event {
+    /// `module.name`, the type of the event where Tendermint's tools see it.
+    pub fn kind(&self) -> String {
+        format!("{}.{}", self.module, self.name)
+    }
+}

@@ -162,13 +162,12 @@ impl JsonForm {
     const fn of<T: Data>() -> JsonForm {
         JsonForm {
             read: |json| {
-                let value = <T as serde::Deserialize>::deserialize(json)
-                    .map_err(|error| malformed(error))?;
+                let value = <T as serde::Deserialize>::deserialize(json).map_err(malformed)?;
                 encode(&value)
             },
             write: |bytes| {
                 let value: T = decode(bytes)?;
-                serde_json::to_value(&value).map_err(|error| malformed(error))
+                serde_json::to_value(&value).map_err(malformed)
             },
         }
     }
@@ -179,12 +178,12 @@ fn malformed(detail: impl std::fmt::Display) -> crate::error::ModuleError {
 }
 
 fn encode<T: BorshSerialize>(value: &T) -> Result<Vec<u8>> {
-    borsh::to_vec(value).map_err(|error| malformed(error))
+    borsh::to_vec(value).map_err(malformed)
 }
 
 /// Decodes `bytes`, which must be the one encoding of the value.
 fn decode<T: BorshSerialize + BorshDeserialize>(bytes: &[u8]) -> Result<T> {
-    let value = borsh::from_slice(bytes).map_err(|error| malformed(error))?;
+    let value = borsh::from_slice(bytes).map_err(malformed)?;
     if encode(&value)? != bytes {
         return Err(malformed("not in its only valid encoding"));
     }

@@ -4,7 +4,7 @@
 //! there before. Undoing a layer replays its part of the journal backwards, keeping a layer costs
 //! nothing, and a read looks in one map however deep the nesting is.
 
-use crate::state::{StateError, StateRead, Writes, key_after};
+use crate::state::{Pair, StateError, StateRead, Writes, key_after};
 
 /// What a journal entry puts back: the earlier write of that key, or none.
 type Earlier = Option<Option<Vec<u8>>>;
@@ -87,7 +87,7 @@ impl Overlay {
         from: &[u8],
         to: &[u8],
         limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StateError> {
+    ) -> Result<Vec<Pair>, StateError> {
         let mut rows = Vec::new();
         let mut start = from.to_vec();
         while rows.len() < limit && start.as_slice() < to {
@@ -106,13 +106,7 @@ impl Overlay {
     }
 
     /// Appends the pairs of `below`, a complete answer for `from..to`, with the writes over it.
-    fn merge(
-        &self,
-        below: Vec<(Vec<u8>, Vec<u8>)>,
-        from: &[u8],
-        to: &[u8],
-        rows: &mut Vec<(Vec<u8>, Vec<u8>)>,
-    ) {
+    fn merge(&self, below: Vec<Pair>, from: &[u8], to: &[u8], rows: &mut Vec<Pair>) {
         let mut below = below.into_iter().peekable();
         let bounds = (
             std::ops::Bound::Included(from),

@@ -15,6 +15,9 @@ pub const MAX_VALUE_BYTES: usize = 64 * 1024;
 /// removed.
 pub type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
+/// A key with its value.
+pub type Pair = (Vec<u8>, Vec<u8>);
+
 /// Why state cannot be read. Neither is the fault of a transaction, so neither may decide one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
@@ -35,12 +38,7 @@ pub trait StateRead {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError>;
 
     /// The first `limit` pairs with `from <= key < to`, in the order of their keys.
-    fn range(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StateError>;
+    fn range(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Pair>, StateError>;
 }
 
 /// One reading of state, as a witness has to cover it.
@@ -96,12 +94,7 @@ impl StateRead for Recorder<'_> {
     }
 
     /// A range that stopped at its limit was looked at only up to its last key.
-    fn range(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StateError> {
+    fn range(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Pair>, StateError> {
         let rows = self.state.range(from, to, limit)?;
         let seen_to = match rows.last() {
             Some((last, _)) if rows.len() >= limit => key_after(last),
@@ -159,12 +152,7 @@ impl StateRead for MapState {
         Ok(self.0.get(key).cloned())
     }
 
-    fn range(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StateError> {
+    fn range(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Pair>, StateError> {
         if from >= to {
             return Ok(Vec::new());
         }
@@ -174,3 +162,6 @@ impl StateRead for MapState {
             .collect())
     }
 }
+
+#[cfg(test)]
+mod tests;

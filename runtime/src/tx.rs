@@ -196,7 +196,7 @@ impl Transaction {
         if crypto::is_account_key(&self.body.public_key) {
             Ok(())
         } else {
-            Err(RuntimeError::WrongKey.because("no point on the curve, or of small order"))
+            Err(RuntimeError::WrongKey.because("a key of small order is everybody's"))
         }
     }
 }

@@ -47,16 +47,33 @@ fn the_small_order_grid_is_valid_alone_and_in_a_batch() {
 }
 
 #[test]
-fn no_account_has_a_key_of_small_order_or_off_the_curve() {
+fn no_account_has_a_key_of_small_order() {
     for key in small_order() {
         assert!(!is_account_key(&key), "{}", hex::encode(key));
+        let point = ed25519_dalek::VerifyingKey::from_bytes(&key).unwrap();
+        assert!(point.is_weak(), "{}", hex::encode(key));
     }
-    let mut off_the_curve = [0; 32];
-    off_the_curve[0] = 2;
-    assert!(!is_account_key(&off_the_curve));
-    assert!(is_account_key(
-        &SigningKey::from_seed(&[1; 32]).public_key()
-    ));
+    for seed in 0..50 {
+        let key = SigningKey::from_seed(&[seed; 32]).public_key();
+        assert!(is_account_key(&key));
+        assert!(
+            !ed25519_dalek::VerifyingKey::from_bytes(&key)
+                .unwrap()
+                .is_weak()
+        );
+    }
+}
+
+#[test]
+fn a_key_that_is_no_point_signs_nothing() {
+    let mut key = [0; 32];
+    key[0] = 2;
+    assert!(!verify(&key, b"", &[0; 64]));
+    let mut batch = BatchVerifier::new();
+    for _ in 0..2 {
+        batch.push(&key, b"", &[0; 64]);
+    }
+    assert_eq!(batch.verify(), Err(0));
 }
 
 /// RFC 8032, section 7.1, test 2.

@@ -1,7 +1,5 @@
 //! Maps that can be asked in another order.
 
-use std::marker::PhantomData;
-
 use super::{
     KeyCodec, KeyPrefix, Map, Prefix, StorageItem, StorageKind, Value, assert_width, decode_key,
     raw_key, schema_of,
@@ -16,7 +14,6 @@ use crate::state::{key_after, prefix_end};
 pub struct Index<K, V, I> {
     info: StorageItem,
     by: fn(&K, &V) -> Option<I>,
-    types: PhantomData<fn() -> (K, V, I)>,
 }
 
 impl<K: KeyCodec, V: Value, I: KeyCodec> Index<K, V, I> {
@@ -36,11 +33,7 @@ impl<K: KeyCodec, V: Value, I: KeyCodec> Index<K, V, I> {
             key: <(I, K)>::form,
             value: schema_of::<()>,
         };
-        Index {
-            info,
-            by,
-            types: PhantomData,
-        }
+        Index { info, by }
     }
 
     /// The description for the module's `STORAGE` list.
@@ -95,7 +88,7 @@ impl<K: KeyCodec, V: Value, I: KeyCodec> Index<K, V, I> {
         };
         let rows = ctx.range(&from, &end, limit)?;
         let keys = rows.iter().map(|(key, _)| &key[self.info.prefix.len()..]);
-        keys.map(|key| decode_key(&self.info, key)).collect()
+        keys.map(|key| decode_key(ctx, &self.info, key)).collect()
     }
 }
 

@@ -40,7 +40,7 @@ impl<V: Value> Item<V> {
     /// The value, if it was ever set.
     pub fn get(&self, ctx: &Ctx) -> Result<Option<V>> {
         match ctx.get(&self.info.prefix)? {
-            Some(bytes) => decode(&self.info, &bytes).map(Some),
+            Some(bytes) => decode(ctx, &self.info, &bytes).map(Some),
             None => Ok(None),
         }
     }

@@ -45,7 +45,7 @@ impl<K: KeyCodec, V: Value> Map<K, V> {
     /// The value under `key`.
     pub fn get(&self, ctx: &Ctx, key: &K) -> Result<Option<V>> {
         match ctx.get(&raw_key(self.info.prefix, key))? {
-            Some(bytes) => decode(&self.info, &bytes).map(Some),
+            Some(bytes) => decode(ctx, &self.info, &bytes).map(Some),
             None => Ok(None),
         }
     }
@@ -105,8 +105,8 @@ impl<K: KeyCodec, V: Value> Map<K, V> {
         };
         let rows = ctx.range(&from, &to, limit)?;
         let pairs = rows.iter().map(|(key, value)| {
-            let key = decode_key(&self.info, &key[self.info.prefix.len()..])?;
-            Ok((key, decode(&self.info, value)?))
+            let key = decode_key(ctx, &self.info, &key[self.info.prefix.len()..])?;
+            Ok((key, decode(ctx, &self.info, value)?))
         });
         pairs.collect()
     }

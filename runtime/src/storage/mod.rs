@@ -14,7 +14,9 @@ mod map;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
+use crate::ctx::Ctx;
 use crate::error::{Coded, Result, RuntimeError};
+use crate::state::StateError;
 
 pub use index::{Index, IndexRow, IndexedMap};
 pub use item::Item;
@@ -69,16 +71,15 @@ fn encode<V: Value>(info: &StorageItem, value: &V) -> Result<Vec<u8>> {
         .map_err(|error| RuntimeError::ValueTooLarge.because(format!("{}: {error}", info.name)))
 }
 
-fn decode<V: Value>(info: &StorageItem, bytes: &[u8]) -> Result<V> {
-    borsh::from_slice(bytes)
-        .map_err(|error| RuntimeError::CorruptState.because(format!("{}: {error}", info.name)))
+/// What does not decode is damaged: that stops the node, and never decides a transaction.
+fn decode<V: Value>(ctx: &Ctx, info: &StorageItem, bytes: &[u8]) -> Result<V> {
+    let value = borsh::from_slice(bytes);
+    ctx.note(value.map_err(|error| StateError::Broken(format!("{}: {error}", info.name))))
 }
 
-fn decode_key<K: KeyCodec>(info: &StorageItem, mut bytes: &[u8]) -> Result<K> {
-    match K::decode(&mut bytes) {
-        Some(key) if bytes.is_empty() => Ok(key),
-        _ => Err(RuntimeError::CorruptState.because(format!("{}: a malformed key", info.name))),
-    }
+fn decode_key<K: KeyCodec>(ctx: &Ctx, info: &StorageItem, mut bytes: &[u8]) -> Result<K> {
+    let key = K::decode(&mut bytes).filter(|_| bytes.is_empty());
+    ctx.note(key.ok_or_else(|| StateError::Broken(format!("{}: a malformed key", info.name))))
 }
 
 /// A raw key: the prefix and the typed parts after it.

@@ -234,12 +234,14 @@ fn a_value_above_64_kib_is_refused() {
 }
 
 #[test]
-fn damaged_state_is_an_error_that_names_the_item() {
+fn damaged_state_stops_everything_and_names_the_item() {
     const NUMBER: Item<u64> = Item::new("demo/number", [7, 4], "A number.");
     let state = MapState(BTreeMap::from([(vec![7, 4], vec![1, 2])]));
     let block = BlockInfo::default();
-    let error = NUMBER.get(&Ctx::new(&state, &block, LISTED)).unwrap_err();
-    assert!(error.is(RuntimeError::CorruptState));
+    let ctx = Ctx::new(&state, &block, LISTED);
+    let error = NUMBER.get(&ctx).unwrap_err();
+    assert!(error.is(RuntimeError::StateUnavailable));
+    assert!(matches!(ctx.sound(), Err(StateError::Broken(_))));
     assert!(error.message.contains("demo/number"), "{error}");
     assert_eq!(state.get(&[7, 4]), Ok(Some(vec![1, 2])));
 }

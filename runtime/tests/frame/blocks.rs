@@ -237,7 +237,7 @@ fn a_read_error_stops_the_block_and_never_becomes_a_result() {
             height: 1,
             ..BlockInfo::default()
         };
-        let transactions = &[raw.clone()];
+        let transactions = std::slice::from_ref(&raw);
         let input = BlockInput {
             block,
             transactions,
