@@ -226,7 +226,3 @@ impl<'a> Tally<'a> {
         self.batch.verify().map_err(wrong)
     }
 }
-
-#[cfg(test)]
-#[path = "verify_tests.rs"]
-mod tests;

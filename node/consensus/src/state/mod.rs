@@ -203,7 +203,3 @@ impl TxOutcome {
 pub fn evidence_bytes(evidence: &EvidenceList) -> usize {
     evidence.encode().len()
 }
-
-#[cfg(test)]
-#[path = "tests.rs"]
-mod tests;

@@ -1,5 +1,6 @@
 //! Commits: the precommits that decided a block.
 
+use super::keys::optional_signature;
 use super::{BlockId, Digest, Signature, Timestamp, ValidatorAddress, Vote, VoteType};
 use crate::error::{DecodeError, Invalid, ensure};
 use crate::json;
@@ -206,6 +207,7 @@ struct JsonCommitSig {
     block_id_flag: u8,
     validator_address: String,
     timestamp: Timestamp,
+    #[serde(deserialize_with = "optional_signature")]
     signature: Option<Signature>,
 }
 

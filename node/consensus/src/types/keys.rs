@@ -84,6 +84,17 @@ impl<'de> Deserialize<'de> for Signature {
     }
 }
 
+/// A signature that is not there may be null or, as other programs print it, empty.
+pub(super) fn optional_signature<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Signature>, D::Error> {
+    let text = Option::<String>::deserialize(from)?.unwrap_or_default();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    json::array_from_base64(&text).map(|bytes| Some(Signature(bytes))).map_err(D::Error::custom)
+}
+
 impl Serialize for ValidatorAddress {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(self)

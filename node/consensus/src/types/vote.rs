@@ -1,5 +1,6 @@
 //! Votes, and the bytes that a vote signs.
 
+use super::keys::optional_signature;
 use super::{BlockId, PublicKey, Signature, Timestamp, ValidatorAddress};
 use crate::error::{DecodeError, Invalid, ensure};
 use crate::json;
@@ -154,6 +155,7 @@ struct JsonVote {
     timestamp: Timestamp,
     validator_address: ValidatorAddress,
     validator_index: u32,
+    #[serde(deserialize_with = "optional_signature")]
     signature: Option<Signature>,
     /// Vote extensions are never enabled on this chain, so both are always null.
     #[serde(default)]
