@@ -9,7 +9,7 @@
 //!
 //! From that one list follow genesis, dispatch, hooks, queries, invariants and metadata. A row is
 //! a set of function pointers, each a few lines below: what happens to a call can be followed by
-//! hand from [`crate::Runtime::execute_block`] through [`Entry::call`] into the module's `match`.
+//! hand from [`crate::Runtime::execute_block`] through its row into the module's `match`.
 
 use std::fmt::Debug;
 

@@ -1,9 +1,13 @@
 //! Queries, and what a witness of them has to show.
 
+use proptest::prelude::*;
 use welkin_runtime::execute::ExecuteError;
-use welkin_runtime::{MapState, Read, Recorder, RuntimeError, StateError, StateRead, Time};
+use welkin_runtime::tx::RawCall;
+use welkin_runtime::{Coded, MapState, Read, Recorder, RuntimeError, StateError, StateRead, Time};
 
-use crate::demo::{Board, Draft, MINUTE, Purse, RUNTIME, address, board, chain, post, purse};
+use crate::demo::{
+    Board, Draft, MINUTE, Purse, RUNTIME, address, board, chain, network, post, purse, tx_check,
+};
 
 #[test]
 fn a_query_has_the_height_and_time_of_the_state_itself() {
@@ -145,4 +149,29 @@ fn calls_and_queries_are_built_from_json() {
         .query_from_json("board", &serde_json::json!("now"))
         .unwrap();
     assert_eq!(query, [2]);
+}
+
+proptest! {
+    #[test]
+    fn bytes_from_a_stranger_are_answered_or_refused(
+        module in "purse|board|[a-z]{0,8}",
+        bytes in proptest::collection::vec(any::<u8>(), 0..64),
+        number in 1u8..4,
+    ) {
+        let mut chain = chain();
+        let answer = RUNTIME.query(&chain.state, &module, &bytes);
+        prop_assert!(matches!(answer, Ok(_) | Err(ExecuteError::Refused(_))));
+        let call = RawCall { module: number, bytes };
+        let raw = Draft::new(1, 0).raw(vec![call.clone()]);
+        let network = network();
+        let checked = RUNTIME.check_tx(&chain.state, &tx_check(&network, 1), &raw);
+        let output = chain.next_block(1, &[raw]).unwrap();
+        // What the check lets through can fail, but never because it does not decode.
+        if checked.is_ok() {
+            let malformed = RuntimeError::MalformedCall.code();
+            let result = &output.tx_results[0];
+            prop_assert!(result.codespace != "runtime" || result.code != malformed);
+            prop_assert!(RUNTIME.call_to_json(&call).is_ok());
+        }
+    }
 }
