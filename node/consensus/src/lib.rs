@@ -25,6 +25,7 @@ pub mod error;
 pub mod files;
 mod json;
 pub mod light;
+pub mod machine;
 pub mod merkle;
 pub mod misbehaviour;
 pub mod proto;
