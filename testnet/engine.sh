@@ -13,13 +13,33 @@ dir=$(cd "$dir" && pwd)
 # A Unix socket's path is at most 107 bytes, a work tree's path may be longer: the socket lies in a short folder.
 short=/tmp/welkin-engine-$(printf %s "$dir" | sha256sum | cut -c1-12)
 
+# Engines do not see each other's networks while these have no running container, so each takes its addresses from a
+# range 10.N.0.0/16 of its own. Making a folder is atomic, and thereby the claim to N.
+claims=/tmp/welkin-engine-ranges
+
+claim_range() {
+  [ -s "$dir/range" ] && [ -d "$claims/$(cat "$dir/range")" ] && return 0
+  mkdir -p "$claims"
+  local n
+  for n in $(seq 100 199); do
+    if [ -z "$(ip -4 route show root "10.$n.0.0/16")" ] && mkdir "$claims/$n" 2>/dev/null; then
+      echo "$n" > "$dir/range"
+      return 0
+    fi
+  done
+  echo "engine.sh: all ranges 10.100.0.0/16 to 10.199.0.0/16 are taken; see $claims" >&2
+  exit 1
+}
+
 write_config() {
   mkdir -p "$dir"/{root,runroot,tmp,networks}
   install -d -m 0700 "$short"
+  claim_range
   cat > "$dir/containers.conf" <<CONF
 [network]
 network_backend = "netavark"
 network_config_dir = "$dir/networks"
+default_subnet_pools = [{ base = "10.$(cat "$dir/range").0.0/16", size = 24 }]
 [engine]
 runtime = "runc"
 cgroup_manager = "cgroupfs"
@@ -99,6 +119,8 @@ case $action in
     # What a killed engine may have left: its mounts, deepest first.
     awk -v dir="$dir/" 'index($5, dir) == 1 {print length($5), $5}' /proc/self/mountinfo | sort -rn | cut -d' ' -f2- |
       while read -r mount; do umount -l "$mount" 2>/dev/null || true; done
+    if [ -s "$dir/range" ]; then rmdir "$claims/$(cat "$dir/range")" 2>/dev/null || true; fi
+    rmdir "$claims" 2>/dev/null || true
     rm -rf "$dir" "$short"
     drop_idle_chains
     for group in /sys/fs/cgroup/*/libpod_parent /sys/fs/cgroup/libpod_parent; do

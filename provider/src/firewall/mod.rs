@@ -77,6 +77,14 @@ impl Firewall {
         nft(&ruleset(&self.table, networks))
     }
 
+    /// Whether the table stands.
+    ///
+    /// # Errors
+    /// [`FirewallError::Refused`] when it does not, with what `nft` said.
+    pub fn check(&self) -> Result<(), FirewallError> {
+        run(Command::new("nft").args(["list", "table", "inet", &self.table]), "")
+    }
+
     /// Takes the table away; that it is not there is no error.
     ///
     /// # Errors
@@ -88,8 +96,11 @@ impl Firewall {
 }
 
 fn nft(script: &str) -> Result<(), FirewallError> {
-    let mut child = Command::new("nft")
-        .args(["-f", "-"])
+    run(Command::new("nft").args(["-f", "-"]), script)
+}
+
+fn run(command: &mut Command, script: &str) -> Result<(), FirewallError> {
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

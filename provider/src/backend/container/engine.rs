@@ -1,0 +1,108 @@
+//! The engine behind its Docker-compatible API: finding it, and what its answers mean.
+
+use std::path::PathBuf;
+
+use bollard::errors::Error as ApiError;
+use bollard::{API_DEFAULT_VERSION, Docker};
+
+use super::spec::Dialect;
+use crate::backend::{BackendError, Isolation};
+
+/// Seconds for one answer of the engine. Streams (logs, commands) are not cut by it.
+const TIMEOUT_SECONDS: u64 = 120;
+
+/// Where engines listen, in the order in which they are tried when none is configured.
+fn usual_sockets() -> Vec<PathBuf> {
+    let mut sockets = vec![
+        PathBuf::from("/var/run/docker.sock"),
+        PathBuf::from("/run/podman/podman.sock"),
+    ];
+    if let Some(folder) = std::env::var_os("XDG_RUNTIME_DIR") {
+        sockets.push(PathBuf::from(folder).join("podman/podman.sock"));
+    }
+    sockets
+}
+
+/// The engine's socket: the configured one, else `DOCKER_HOST`, else the first usual one that is there.
+///
+/// # Errors
+/// A sentence that says where it was looked for and what to do.
+pub fn find_socket(configured: Option<PathBuf>) -> Result<PathBuf, BackendError> {
+    let named = configured.or_else(|| {
+        let host = std::env::var("DOCKER_HOST").ok()?;
+        host.strip_prefix("unix://").map(PathBuf::from)
+    });
+    if let Some(socket) = named {
+        if socket.exists() {
+            return Ok(socket);
+        }
+        return Err(BackendError::Unreachable(format!(
+            "there is no socket at {}; start the engine, or set `engine_socket` to where it listens",
+            socket.display()
+        )));
+    }
+    let sockets = usual_sockets();
+    sockets.iter().find(|socket| socket.exists()).cloned().ok_or_else(|| {
+        let tried: Vec<String> = sockets.iter().map(|socket| socket.display().to_string()).collect();
+        BackendError::Unreachable(format!(
+            "no container engine was found (tried {}); start Docker or `podman system service`, or set `engine_socket`",
+            tried.join(", ")
+        ))
+    })
+}
+
+/// A connected engine and what it is.
+#[derive(Clone)]
+pub(super) struct Engine {
+    pub api: Docker,
+    pub dialect: Dialect,
+    /// What its own configuration amounts to, before the operator's word.
+    pub isolation: Isolation,
+}
+
+impl Engine {
+    pub(super) async fn connect(socket: &std::path::Path) -> Result<Engine, BackendError> {
+        let path = socket.to_string_lossy();
+        let api = Docker::connect_with_unix(&path, TIMEOUT_SECONDS, API_DEFAULT_VERSION)
+            .map_err(error)?
+            .negotiate_version()
+            .await
+            .map_err(error)?;
+        let version = api.version().await.map_err(error)?;
+        let is_podman = version
+            .components
+            .iter()
+            .flatten()
+            .any(|component| component.name.to_ascii_lowercase().contains("podman"));
+        let info = api.info().await.map_err(error)?;
+        let maps_users = info
+            .security_options
+            .iter()
+            .flatten()
+            .any(|option| option.contains("name=userns") || option.contains("name=rootless"));
+        Ok(Engine {
+            api,
+            dialect: if is_podman { Dialect::Podman } else { Dialect::Docker },
+            isolation: if maps_users { Isolation::Userns } else { Isolation::Restricted },
+        })
+    }
+}
+
+/// What an error of the API means for the daemon.
+pub(super) fn error(error: ApiError) -> BackendError {
+    match error {
+        ApiError::DockerResponseServerError { status_code, message } => match status_code {
+            404 => BackendError::Missing(message),
+            400 | 409 => BackendError::Refused(message),
+            _ => BackendError::Engine(message),
+        },
+        ApiError::SocketNotFoundError(path) => {
+            BackendError::Unreachable(format!("there is no socket at {path}"))
+        }
+        ApiError::HyperResponseError { .. }
+        | ApiError::HyperLegacyError { .. }
+        | ApiError::IOError { .. }
+        | ApiError::RequestTimeoutError => BackendError::Unreachable(error.to_string()),
+        other => BackendError::Engine(other.to_string()),
+    }
+}

@@ -1,0 +1,105 @@
+//! Images: pulled for each start, so that nobody runs another tenant's private image; and as whom they run.
+
+use bollard::auth::DockerCredentials;
+use bollard::query_parameters::CreateImageOptionsBuilder;
+use futures::TryStreamExt;
+
+use super::engine::{Engine, error};
+use super::spec::User;
+use crate::backend::{BackendError, Isolation, ServiceSpec};
+
+/// Makes sure that the service's image is here. Images of the operator's own list are taken as they are.
+pub(super) async fn pull(
+    engine: &Engine,
+    service: &ServiceSpec,
+    local_images: &[String],
+) -> Result<(), BackendError> {
+    if local_images.iter().any(|image| *image == service.image) {
+        return match engine.api.inspect_image(&service.image).await {
+            Ok(_) => Ok(()),
+            Err(cause) => match error(cause) {
+                BackendError::Missing(_) => Err(BackendError::Refused(format!(
+                    "the provider lists the image {} as its own, but does not have it",
+                    service.image
+                ))),
+                other => Err(other),
+            },
+        };
+    }
+    let credentials = service.credentials.as_ref().map(|given| DockerCredentials {
+        username: Some(given.username.clone()),
+        password: Some(given.password.clone()),
+        serveraddress: Some(given.host.clone()),
+        ..Default::default()
+    });
+    let options = CreateImageOptionsBuilder::default().from_image(&with_tag(&service.image)).build();
+    let progress = engine.api.create_image(Some(options), None, credentials);
+    progress.try_for_each(|_| async { Ok(()) }).await.map_err(|cause| {
+        BackendError::Refused(format!("the image {} cannot be pulled: {cause}", service.image))
+    })
+}
+
+/// The reference with `:latest` where it names neither tag nor digest; without one, engines pull every tag.
+fn with_tag(image: &str) -> String {
+    let last = image.rsplit('/').next().unwrap_or(image);
+    if last.contains(':') || last.contains('@') {
+        return image.to_owned();
+    }
+    format!("{image}:latest")
+}
+
+/// As whom the service's image runs under this isolation.
+///
+/// # Errors
+/// [`BackendError::Refused`] where the image is root's and the isolation does not allow that.
+pub(super) async fn user(
+    engine: &Engine,
+    service: &ServiceSpec,
+    isolation: Isolation,
+) -> Result<User, BackendError> {
+    if isolation != Isolation::Restricted {
+        return Ok(User::FromImage);
+    }
+    let image = engine.api.inspect_image(&service.image).await.map_err(error)?;
+    let declared = image.config.and_then(|config| config.user).unwrap_or_default();
+    number_of(&declared).map(User::Number).ok_or_else(|| {
+        BackendError::Refused(format!(
+            "the image {} runs as {}, and this provider (isolation=restricted) runs images with a numeric user other \
+             than 0; set `USER 1000` in its Dockerfile, or choose a provider with isolation=userns or gvisor",
+            service.image,
+            if declared.is_empty() { "root".to_owned() } else { format!("{declared:?}") }
+        ))
+    })
+}
+
+/// The user's number where it is one and is not root's. A name could stand for root in the image's own /etc/passwd.
+fn number_of(declared: &str) -> Option<u32> {
+    let user = declared.split(':').next().unwrap_or_default();
+    user.parse().ok().filter(|number| *number != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_without_a_tag_means_latest() {
+        for (image, expected) in [
+            ("nginx", "nginx:latest"),
+            ("nginx:1", "nginx:1"),
+            ("host:5000/a/b", "host:5000/a/b:latest"),
+            ("a/b@sha256:00", "a/b@sha256:00"),
+        ] {
+            assert_eq!(with_tag(image), expected);
+        }
+    }
+
+    #[test]
+    fn only_a_number_other_than_zero_is_surely_not_root() {
+        for declared in ["", "0", "root", "0:1000", "app", "-1", "00", "4294967296", " 1"] {
+            assert_eq!(number_of(declared), None, "{declared:?}");
+        }
+        assert_eq!(number_of("1000"), Some(1000));
+        assert_eq!(number_of("65534:0"), Some(65534));
+    }
+}

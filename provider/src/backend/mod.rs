@@ -1,0 +1,350 @@
+//! Back ends: what runs leases. The daemon speaks to all of them through [`Backend`].
+//!
+//! ```text
+//!   planner ── LeaseSpec ──> Backend::apply ──> objects that carry the provider's labels
+//!      ^                                                   │
+//!      └────────── SeenLease <── Backend::observe ─────────┘
+//! ```
+//!
+//! A back end is driven by level: `apply` makes the lease equal to its specification whatever was there before, and
+//! doing it twice is doing it once. It touches only objects that carry its own instance in their labels.
+//!
+//! Not here: what ought to run (the planner), who may see it (the gateway), where the world enters (the ingress).
+
+pub mod container;
+
+use std::fmt;
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use welkin_modules::ids::LeaseId;
+use welkin_runtime::types::{Address, Hash};
+
+/// Log target of the back ends.
+pub const LOG: &str = "welkin::backend";
+
+/// Which provider on which chain this is. Everything that it makes on an engine carries it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// Hash of the chain's genesis.
+    pub genesis: Hash,
+    /// The provider's account.
+    pub provider: Address,
+}
+
+impl Instance {
+    /// Twelve hexadecimal digits that differ for each provider and chain, for names of limited length.
+    pub fn short(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.genesis.0).update(&self.provider.0);
+        hasher.finalize().to_hex()[..12].to_owned()
+    }
+}
+
+/// Names one lease for good: ids are never used again on a chain, and the height tells one chain from its restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LeaseKey {
+    /// The lease.
+    pub lease: LeaseId,
+    /// Height of the block in which it was made.
+    pub creation_height: u64,
+}
+
+/// What shall run for one lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseSpec {
+    /// The lease.
+    pub key: LeaseKey,
+    /// The manifest's commitment, by which versions are told apart.
+    pub version: Hash,
+    /// Its services, names unique.
+    pub services: Vec<ServiceSpec>,
+}
+
+/// One service: so many equal containers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ServiceSpec {
+    /// Its name, by which the lease's other services find it.
+    pub name: String,
+    /// Image reference.
+    pub image: String,
+    /// Who may pull it, where the registry asks.
+    pub credentials: Option<RegistryCredentials>,
+    /// Replaces the image's entry point, unless empty.
+    pub command: Vec<String>,
+    /// Arguments to it; replace the image's own, unless empty.
+    pub args: Vec<String>,
+    /// Variables, in the manifest's order.
+    pub env: Vec<(String, String)>,
+    /// Thousandths of a processor, for each replica.
+    pub cpu_millis: u64,
+    /// Memory in bytes, for each replica; there is no swap.
+    pub memory_bytes: u64,
+    /// Bytes that a replica may write to its own file system.
+    pub disk_bytes: u64,
+    /// How many.
+    pub replicas: u32,
+}
+
+impl ServiceSpec {
+    /// Tells a replica that is right from one that must be replaced: 16 hexadecimal digits over everything above but
+    /// the number of replicas.
+    pub fn fingerprint(&self) -> String {
+        let one = ServiceSpec { replicas: 1, ..self.clone() };
+        let bytes = serde_json::to_vec(&one).expect("a service is always JSON");
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"welkin service 1\n").update(&bytes);
+        hasher.finalize().to_hex()[..16].to_owned()
+    }
+}
+
+/// Who may pull an image.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct RegistryCredentials {
+    /// The registry's host.
+    pub host: String,
+    /// User name.
+    pub username: String,
+    /// Password.
+    pub password: String,
+}
+
+impl fmt::Debug for RegistryCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RegistryCredentials({}@{}, password hidden)", self.username, self.host)
+    }
+}
+
+/// A lease of ours as the engine has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenLease {
+    /// The lease.
+    pub key: LeaseKey,
+    /// Its replicas, of every version that is still there.
+    pub replicas: Vec<SeenReplica>,
+}
+
+/// One container or pod as the engine has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenReplica {
+    /// The service that it belongs to.
+    pub service: String,
+    /// Its number, from 0.
+    pub replica: u32,
+    /// [`ServiceSpec::fingerprint`] of what it was made from.
+    pub fingerprint: String,
+    /// The manifest's version for which it was made; a later version that did not change it leaves it alone.
+    pub version: Hash,
+    /// Whether it runs, and if not, why.
+    pub state: ReplicaState,
+    /// Where the ingress reaches it.
+    pub address: Option<IpAddr>,
+    /// How often it was started again.
+    pub restarts: u32,
+}
+
+/// Whether a replica runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum ReplicaState {
+    /// Made, and not started yet.
+    Waiting,
+    /// It runs.
+    Running,
+    /// It ended.
+    Exited {
+        /// The process's exit code (128 + n for signal n).
+        code: i64,
+        /// Whether the kernel ended it for want of memory.
+        out_of_memory: bool,
+    },
+}
+
+/// What a back end can do beyond what all can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Capabilities {
+    /// How tenants' processes are kept in.
+    pub isolation: Isolation,
+    /// Whether leases are kept off each other, the host and private ranges.
+    pub network_isolated: bool,
+}
+
+/// How tenants' processes are kept in, as the attribute `isolation` says it on chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// Root inside is nobody outside.
+    Userns,
+    /// Shared kernel; the image's user is not root.
+    Restricted,
+    /// Shared kernel, root allowed: only where the operator says so.
+    None,
+}
+
+impl fmt::Display for Isolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Isolation::Userns => "userns",
+            Isolation::Restricted => "restricted",
+            Isolation::None => "none",
+        })
+    }
+}
+
+/// What an engine's machine has in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Inventory {
+    /// Thousandths of a processor.
+    pub cpu_millis: u64,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+}
+
+/// Which log lines a tenant wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogRequest {
+    /// Only this service; all where `None`.
+    pub service: Option<String>,
+    /// Whether to go on as lines come.
+    pub follow: bool,
+    /// How many of the last lines of each replica; all where `None`.
+    pub tail: Option<u32>,
+}
+
+/// A piece of a replica's output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogChunk {
+    /// The service that wrote it.
+    pub service: String,
+    /// The replica that wrote it.
+    pub replica: u32,
+    /// Whether it came from the standard error.
+    pub is_stderr: bool,
+    /// What was written.
+    pub bytes: Bytes,
+}
+
+/// A command to run in a replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecRequest {
+    /// The service.
+    pub service: String,
+    /// The replica's number.
+    pub replica: u32,
+    /// Program and arguments; not empty.
+    pub command: Vec<String>,
+    /// Whether it gets a terminal, and of which size (columns, rows).
+    pub tty: Option<(u16, u16)>,
+}
+
+/// Into a running command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExecInput {
+    /// Bytes for its standard input.
+    Stdin(Bytes),
+    /// No more of them.
+    StdinEnd,
+    /// The terminal's new size (columns, rows).
+    Resize(u16, u16),
+}
+
+/// Out of a running command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExecOutput {
+    /// Bytes of its standard output.
+    Stdout(Bytes),
+    /// Bytes of its standard error.
+    Stderr(Bytes),
+    /// It ended with this code (128 + n for signal n); the last message.
+    Exit(i64),
+}
+
+/// A running command. Dropping the sender of its input ends that input.
+pub struct ExecSession {
+    /// Into the command; bounded, so that a slow command slows its tenant.
+    pub input: mpsc::Sender<ExecInput>,
+    /// Out of the command; bounded, so that a slow tenant slows the command.
+    pub output: mpsc::Receiver<Result<ExecOutput, BackendError>>,
+}
+
+/// Why a back end did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BackendError {
+    /// The engine does not answer. Nothing is known; try again later and change nothing meanwhile.
+    #[error("the container engine does not answer: {0}")]
+    Unreachable(String),
+    /// The engine answered with a failure that may pass.
+    #[error("the container engine failed: {0}")]
+    Engine(String),
+    /// The tenant's request cannot be met, now or later.
+    #[error("{0}")]
+    Refused(String),
+    /// There is no such service, replica or lease here.
+    #[error("{0} does not run here")]
+    Missing(String),
+}
+
+/// One line of `welkin-provider doctor`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What was looked at.
+    pub subject: String,
+    /// Whether it is as it should be.
+    pub healthy: bool,
+    /// What was found, and what to do about it where it is not healthy.
+    pub says: String,
+}
+
+/// What runs leases. All methods may be called at once; for one lease the daemon calls `apply` and `remove` in turn.
+pub trait Backend: Send + Sync {
+    /// What it can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Everything of this instance, complete or an error: an incomplete answer would look like an end.
+    fn observe(&self) -> BoxFuture<'_, Result<Vec<SeenLease>, BackendError>>;
+
+    /// Makes the lease equal to `spec`. Replicas that are right stay; others are replaced, the old ones being removed
+    /// only once the new ones run.
+    fn apply<'a>(&'a self, spec: &'a LeaseSpec) -> BoxFuture<'a, Result<(), BackendError>>;
+
+    /// Removes everything of the lease. That nothing is there is no error.
+    fn remove(&self, key: LeaseKey) -> BoxFuture<'_, Result<(), BackendError>>;
+
+    /// Bytes that each replica has written to its own file system: (service, replica, bytes).
+    fn disk_use(&self, key: LeaseKey) -> BoxFuture<'_, Result<Vec<(String, u32, u64)>, BackendError>>;
+
+    /// Stops one replica and leaves it for `status` to show; `apply` starts it again.
+    fn stop_replica<'a>(
+        &'a self,
+        key: LeaseKey,
+        service: &'a str,
+        replica: u32,
+    ) -> BoxFuture<'a, Result<(), BackendError>>;
+
+    /// Output of the lease's replicas.
+    fn logs(
+        &self,
+        key: LeaseKey,
+        request: LogRequest,
+    ) -> BoxFuture<'_, Result<BoxStream<'static, Result<LogChunk, BackendError>>, BackendError>>;
+
+    /// Runs a command in a replica.
+    fn exec(
+        &self,
+        key: LeaseKey,
+        request: ExecRequest,
+    ) -> BoxFuture<'_, Result<ExecSession, BackendError>>;
+
+    /// What the machine has in all.
+    fn inventory(&self) -> BoxFuture<'_, Result<Inventory, BackendError>>;
+
+    /// Yields whenever something of this instance may have changed. Only a hint: it may end, repeat and leave out.
+    fn changes(&self) -> BoxStream<'static, ()>;
+
+    /// Whether all is as it should be, for the operator.
+    fn doctor(&self) -> BoxFuture<'_, Vec<Finding>>;
+}
