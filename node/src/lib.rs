@@ -1,0 +1,32 @@
+//! The validator and full node: everything that has a clock, a disk or a socket, around the pure
+//! consensus machine and the pure runtime.
+//!
+//! ```text
+//!   peers ──► shell ──► consensus machine ──► effects: sign, gossip, decide
+//!                            │ before anything that depends on it leaves
+//!                            ▼
+//!             wal (votes, proposals, locks)   sign_state (what was signed last)
+//!                            │ a decided block
+//!                            ▼
+//!             block_log (the truth: blocks, commits, validator sets, results)
+//!                            │ executed
+//!                            ▼
+//!             store (state tree and indexes; rebuilt from snapshot and log when in doubt)
+//! ```
+//!
+//! Invariants:
+//! - Nothing is acknowledged before the block log is synced and the state can be read.
+//! - Nothing is signed before the sign state that records it is durable.
+//! - A torn end of a file is cut; a change in what was synced is an error that says what to do.
+//! - After a failed write or sync the node stops; a failed sync is never repeated.
+//!
+//! Deliberately not here: the rules of consensus (`welkin-consensus`), of transactions
+//! (`welkin-runtime`, `welkin-modules`) and of gossip (`welkin-p2p`).
+
+pub mod block_log;
+pub mod api;
+pub mod disk;
+pub mod lock;
+mod segments;
+pub mod sign_state;
+pub mod wal;
