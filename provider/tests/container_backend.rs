@@ -17,7 +17,10 @@ use welkin_runtime::types::{Address, Hash};
 const IMAGE: &str = "welkin.local/hello:1";
 
 fn testnet() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("testnet")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .join("testnet")
 }
 
 /// The demo's image, made once for all tests.
@@ -32,7 +35,10 @@ fn image() -> &'static Path {
 
 fn run(command: &mut Command) -> String {
     let output = command.output().unwrap();
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
     assert!(output.status.success(), "{command:?}: {out}{err}");
     out.trim().to_owned()
 }
@@ -51,7 +57,10 @@ impl Engine {
         }
         let folder = tempfile::tempdir().unwrap();
         let script = testnet().join("engine.sh");
-        let socket = run(Command::new(script).arg("start").arg(folder.path().join("engine"))).into();
+        let socket = run(Command::new(script)
+            .arg("start")
+            .arg(folder.path().join("engine")))
+        .into();
         let engine = Engine { folder, socket };
         engine.post("/images/load", image());
         Some(engine)
@@ -59,7 +68,14 @@ impl Engine {
 
     fn post(&self, path: &str, file: &Path) {
         let mut curl = Command::new("curl");
-        curl.args(["-fsS", "-X", "POST", "-H", "content-type: application/x-tar", "--data-binary"]);
+        curl.args([
+            "-fsS",
+            "-X",
+            "POST",
+            "-H",
+            "content-type: application/x-tar",
+            "--data-binary",
+        ]);
         run(curl
             .arg(format!("@{}", file.display()))
             .arg("--unix-socket")
@@ -82,7 +98,10 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         let script = testnet().join("engine.sh");
-        let _ = Command::new(script).arg("purge").arg(self.folder.path().join("engine")).status();
+        let _ = Command::new(script)
+            .arg("purge")
+            .arg(self.folder.path().join("engine"))
+            .status();
         for provider in 1..=2 {
             let _ = Firewall::new(&instance(self, provider).short()).remove();
         }
@@ -91,8 +110,12 @@ impl Drop for Engine {
 
 /// A provider of its own for each test, so that tests that run at once have tables of their own.
 fn instance(engine: &Engine, provider: u8) -> Instance {
-    let genesis = Hash(*blake3::hash(engine.folder.path().as_os_str().as_encoded_bytes()).as_bytes());
-    Instance { genesis, provider: Address([provider; 20]) }
+    let genesis =
+        Hash(*blake3::hash(engine.folder.path().as_os_str().as_encoded_bytes()).as_bytes());
+    Instance {
+        genesis,
+        provider: Address([provider; 20]),
+    }
 }
 
 fn config(engine: &Engine, provider: u8) -> Config {
@@ -106,7 +129,10 @@ fn config(engine: &Engine, provider: u8) -> Config {
 
 fn key(deployment: u64) -> LeaseKey {
     let lease: LeaseId = format!("{deployment}/1/1").parse().unwrap();
-    LeaseKey { lease, creation_height: 7 }
+    LeaseKey {
+        lease,
+        creation_height: 7,
+    }
 }
 
 fn service(name: &str) -> ServiceSpec {
@@ -140,14 +166,28 @@ async fn seen(backend: &ContainerBackend, key: LeaseKey) -> SeenLease {
 
 async fn address(backend: &ContainerBackend, key: LeaseKey, service: &str) -> String {
     let lease = seen(backend, key).await;
-    let replica = lease.replicas.into_iter().find(|replica| replica.service == service).unwrap();
+    let replica = lease
+        .replicas
+        .into_iter()
+        .find(|replica| replica.service == service)
+        .unwrap();
     replica.address.unwrap().to_string()
 }
 
 /// Standard output and exit code of a shell command in a replica.
-async fn shell(backend: &ContainerBackend, key: LeaseKey, service: &str, line: &str) -> (String, i64) {
+async fn shell(
+    backend: &ContainerBackend,
+    key: LeaseKey,
+    service: &str,
+    line: &str,
+) -> (String, i64) {
     let command = ["sh", "-c", line].map(str::to_owned).to_vec();
-    let request = ExecRequest { service: service.to_owned(), replica: 0, command, tty: None };
+    let request = ExecRequest {
+        service: service.to_owned(),
+        replica: 0,
+        command,
+        tty: None,
+    };
     let session = backend.exec(key, request).await.unwrap();
     collect(session).await
 }
@@ -167,17 +207,30 @@ async fn collect(mut session: ExecSession) -> (String, i64) {
 
 fn http(address: &str) -> String {
     let mut curl = Command::new("curl");
-    run(curl.args(["-fsS", "--retry", "20", "--retry-connrefused", "--retry-delay", "0", address]))
+    run(curl.args([
+        "-fsS",
+        "--retry",
+        "20",
+        "--retry-connrefused",
+        "--retry-delay",
+        "0",
+        address,
+    ]))
 }
 
 #[tokio::test]
 async fn services_of_a_lease_find_each_other_by_name_and_removal_leaves_nothing() {
-    let Some(engine) = Engine::start() else { return };
+    let Some(engine) = Engine::start() else {
+        return;
+    };
     let backend = engine.backend(1).await;
     backend.apply(&lease(1)).await.unwrap();
     let web = address(&backend, key(1), "web").await;
     let page = http(&format!("http://{web}:8080/"));
-    assert!(page.contains("Good morning") && page.contains("served <b"), "{page}");
+    assert!(
+        page.contains("Good morning") && page.contains("served <b"),
+        "{page}"
+    );
 
     // Applying the same again changes nothing; a restarted daemon knows what is there.
     let before = seen(&backend, key(1)).await;
@@ -188,17 +241,27 @@ async fn services_of_a_lease_find_each_other_by_name_and_removal_leaves_nothing(
     restarted.remove(key(1)).await.unwrap();
     restarted.remove(key(1)).await.unwrap();
     assert_eq!(restarted.observe().await.unwrap(), []);
-    assert_eq!(engine.get("/containers/json?all=true"), serde_json::json!([]));
+    assert_eq!(
+        engine.get("/containers/json?all=true"),
+        serde_json::json!([])
+    );
 }
 
 #[tokio::test]
 async fn limits_and_confinement_are_those_of_the_definition() {
-    let Some(engine) = Engine::start() else { return };
+    let Some(engine) = Engine::start() else {
+        return;
+    };
     let backend = engine.backend(1).await;
     backend.apply(&lease(1)).await.unwrap();
     let (status, code) = shell(&backend, key(1), "web", "cat /proc/self/status").await;
     assert_eq!(code, 0);
-    for line in ["NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t0000000000000000", "CapBnd:\t0000000000000000"] {
+    for line in [
+        "NoNewPrivs:\t1",
+        "Seccomp:\t2",
+        "CapEff:\t0000000000000000",
+        "CapBnd:\t0000000000000000",
+    ] {
         assert!(status.contains(line), "{line} is not in\n{status}");
     }
     assert!(status.contains("Uid:\t1000\t1000"), "{status}");
@@ -216,10 +279,15 @@ async fn limits_and_confinement_are_those_of_the_definition() {
 
 #[tokio::test]
 async fn commands_have_input_an_exit_code_and_a_terminal() {
-    let Some(engine) = Engine::start() else { return };
+    let Some(engine) = Engine::start() else {
+        return;
+    };
     let backend = engine.backend(1).await;
     backend.apply(&lease(1)).await.unwrap();
-    assert_eq!(shell(&backend, key(1), "web", "echo out; exit 7").await, ("out\n".to_owned(), 7));
+    assert_eq!(
+        shell(&backend, key(1), "web", "echo out; exit 7").await,
+        ("out\n".to_owned(), 7)
+    );
 
     let cat = |tty| ExecRequest {
         service: "web".to_owned(),
@@ -228,31 +296,57 @@ async fn commands_have_input_an_exit_code_and_a_terminal() {
         tty,
     };
     let session = backend.exec(key(1), cat(None)).await.unwrap();
-    session.input.send(ExecInput::Stdin(Bytes::from_static(b"x\n"))).await.unwrap();
+    session
+        .input
+        .send(ExecInput::Stdin(Bytes::from_static(b"x\n")))
+        .await
+        .unwrap();
     session.input.send(ExecInput::StdinEnd).await.unwrap();
     assert_eq!(collect(session).await, ("x\n".to_owned(), 0));
 
     let size = ExecRequest {
-        command: ["sh", "-c", "read x; stty size"].map(str::to_owned).to_vec(),
+        command: ["sh", "-c", "read x; stty size"]
+            .map(str::to_owned)
+            .to_vec(),
         ..cat(Some((80, 24)))
     };
     let session = backend.exec(key(1), size).await.unwrap();
-    session.input.send(ExecInput::Resize(101, 37)).await.unwrap();
-    session.input.send(ExecInput::Stdin(Bytes::from_static(b"go\n"))).await.unwrap();
+    session
+        .input
+        .send(ExecInput::Resize(101, 37))
+        .await
+        .unwrap();
+    session
+        .input
+        .send(ExecInput::Stdin(Bytes::from_static(b"go\n")))
+        .await
+        .unwrap();
     let (out, code) = collect(session).await;
     assert_eq!(code, 0);
     assert!(out.contains("37 101"), "{out:?}");
 
-    let missing = ExecRequest { service: "nobody".to_owned(), ..cat(None) };
-    assert!(matches!(backend.exec(key(1), missing).await, Err(BackendError::Missing(_))));
+    let missing = ExecRequest {
+        service: "nobody".to_owned(),
+        ..cat(None)
+    };
+    assert!(matches!(
+        backend.exec(key(1), missing).await,
+        Err(BackendError::Missing(_))
+    ));
 }
 
 #[tokio::test]
 async fn logs_come_with_their_service_and_follow() {
-    let Some(engine) = Engine::start() else { return };
+    let Some(engine) = Engine::start() else {
+        return;
+    };
     let backend = engine.backend(1).await;
     backend.apply(&lease(1)).await.unwrap();
-    let request = LogRequest { service: Some("web".to_owned()), follow: true, tail: Some(10) };
+    let request = LogRequest {
+        service: Some("web".to_owned()),
+        follow: true,
+        tail: Some(10),
+    };
     let mut logs = backend.logs(key(1), request).await.unwrap();
     let web = address(&backend, key(1), "web").await;
     http(&format!("http://{web}:8080/health"));
@@ -262,13 +356,22 @@ async fn logs_come_with_their_service_and_follow() {
         assert_eq!(chunk.service, "web");
         text.push_str(&String::from_utf8_lossy(&chunk.bytes));
     }
-    let none = LogRequest { service: Some("nobody".to_owned()), follow: false, tail: None };
-    assert!(matches!(backend.logs(key(1), none).await, Err(BackendError::Missing(_))));
+    let none = LogRequest {
+        service: Some("nobody".to_owned()),
+        follow: false,
+        tail: None,
+    };
+    assert!(matches!(
+        backend.logs(key(1), none).await,
+        Err(BackendError::Missing(_))
+    ));
 }
 
 #[tokio::test]
 async fn an_update_that_fails_leaves_the_last_good_version_running() {
-    let Some(engine) = Engine::start() else { return };
+    let Some(engine) = Engine::start() else {
+        return;
+    };
     let backend = engine.backend(1).await;
     backend.apply(&lease(1)).await.unwrap();
     let before = seen(&backend, key(1)).await;
@@ -277,7 +380,10 @@ async fn an_update_that_fails_leaves_the_last_good_version_running() {
     broken.version = Hash([2; 32]);
     broken.services[1].command = vec!["/hello".to_owned(), "nothing-of-the-kind".to_owned()];
     let error = backend.apply(&broken).await.unwrap_err();
-    assert!(matches!(&error, BackendError::Refused(text) if text.contains("last good")), "{error}");
+    assert!(
+        matches!(&error, BackendError::Refused(text) if text.contains("last good")),
+        "{error}"
+    );
     assert_eq!(seen(&backend, key(1)).await, before);
 
     let mut better = lease(1);
@@ -289,27 +395,46 @@ async fn an_update_that_fails_leaves_the_last_good_version_running() {
     let after = seen(&backend, key(1)).await;
     assert_eq!(after.replicas.len(), 2);
     let counter = |lease: &SeenLease| {
-        lease.replicas.iter().find(|replica| replica.service == "counter").cloned().unwrap()
+        lease
+            .replicas
+            .iter()
+            .find(|replica| replica.service == "counter")
+            .cloned()
+            .unwrap()
     };
-    assert_eq!(counter(&after), counter(&before), "what did not change was not touched");
+    assert_eq!(
+        counter(&after),
+        counter(&before),
+        "what did not change was not touched"
+    );
 }
 
 #[tokio::test]
 async fn an_image_that_the_operator_lists_and_lacks_is_refused_by_name() {
-    let Some(engine) = Engine::start() else { return };
+    let Some(engine) = Engine::start() else {
+        return;
+    };
     let mut spec = lease(1);
     spec.services[0].image = "welkin.local/no-such-image:1".to_owned();
     let local = vec![IMAGE.to_owned(), spec.services[0].image.clone()];
-    let config = Config { local_images: local, ..config(&engine, 1) };
+    let config = Config {
+        local_images: local,
+        ..config(&engine, 1)
+    };
     let backend = config.build().await.unwrap();
     let error = backend.apply(&spec).await.unwrap_err();
-    assert!(matches!(&error, BackendError::Refused(text) if text.contains("no-such-image")), "{error}");
+    assert!(
+        matches!(&error, BackendError::Refused(text) if text.contains("no-such-image")),
+        "{error}"
+    );
     backend.remove(key(1)).await.unwrap();
 }
 
 #[tokio::test]
 async fn two_providers_on_one_engine_do_not_see_each_other() {
-    let Some(engine) = Engine::start() else { return };
+    let Some(engine) = Engine::start() else {
+        return;
+    };
     let (first, second) = (engine.backend(1).await, engine.backend(2).await);
     first.apply(&lease(1)).await.unwrap();
     second.apply(&lease(1)).await.unwrap();
@@ -317,5 +442,10 @@ async fn two_providers_on_one_engine_do_not_see_each_other() {
     second.remove(key(1)).await.unwrap();
     assert_eq!(second.observe().await.unwrap(), []);
     let lease = seen(&first, key(1)).await;
-    assert!(lease.replicas.iter().all(|replica| replica.state == ReplicaState::Running));
+    assert!(
+        lease
+            .replicas
+            .iter()
+            .all(|replica| replica.state == ReplicaState::Running)
+    );
 }

@@ -24,12 +24,18 @@ const PRIVATE: &str = "172.31.255.9";
 const PUBLIC: &str = "203.0.113.9";
 
 fn testnet() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("testnet")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .join("testnet")
 }
 
 fn run(command: &mut Command) -> String {
     let output = command.output().unwrap();
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
     assert!(output.status.success(), "{command:?}: {out}{err}");
     out.trim().to_owned()
 }
@@ -56,13 +62,24 @@ impl Drop for Listener {
 impl World {
     fn start() -> World {
         let id = std::process::id();
-        let (name, outer, inner) = (format!("welkin-world-{id}"), format!("wo{id}"), format!("wi{id}"));
-        let mut world = World { name: name.clone(), listener: None };
+        let (name, outer, inner) = (
+            format!("welkin-world-{id}"),
+            format!("wo{id}"),
+            format!("wi{id}"),
+        );
+        let mut world = World {
+            name: name.clone(),
+            listener: None,
+        };
         ip(&format!("netns add {name}"));
-        ip(&format!("link add {outer} type veth peer name {inner} netns {name}"));
+        ip(&format!(
+            "link add {outer} type veth peer name {inner} netns {name}"
+        ));
         ip(&format!("address add 198.51.100.1/30 dev {outer}"));
         ip(&format!("link set {outer} up"));
-        ip(&format!("-n {name} address add 198.51.100.2/30 dev {inner}"));
+        ip(&format!(
+            "-n {name} address add 198.51.100.2/30 dev {inner}"
+        ));
         ip(&format!("-n {name} link set {inner} up"));
         ip(&format!("-n {name} link set lo up"));
         ip(&format!("-n {name} route add default via 198.51.100.1"));
@@ -79,14 +96,21 @@ impl Drop for World {
     fn drop(&mut self) {
         drop(self.listener.take());
         // The veth pair and the routes over it go with the namespace.
-        let _ = Command::new("ip").args(["netns", "delete", &self.name]).status();
+        let _ = Command::new("ip")
+            .args(["netns", "delete", &self.name])
+            .status();
     }
 }
 
 /// Starts the counter, and returns once it listens.
 fn counter(command: &mut Command) -> Listener {
     let program = testnet().join("apps/hello/target/release/hello");
-    let mut child = command.arg(program).arg("counter").stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .arg(program)
+        .arg("counter")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut line = String::new();
     let output = child.stdout.as_mut().unwrap();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut line).unwrap();
@@ -108,32 +132,62 @@ impl Engine {
         run(Command::new(testnet().join("apps/build-image.sh")).arg(&image));
         let mut script = Command::new(testnet().join("engine.sh"));
         let socket = run(script.arg("start").arg(folder.path().join("engine"))).into();
-        let mut engine = Engine { folder, socket, control: String::new() };
-        engine.curl(&["-X", "POST", "-H", "content-type: application/x-tar", "--data-binary"], "/images/load", |c| {
-            c.arg(format!("@{}", image.display()));
-        });
+        let mut engine = Engine {
+            folder,
+            socket,
+            control: String::new(),
+        };
+        engine.curl(
+            &[
+                "-X",
+                "POST",
+                "-H",
+                "content-type: application/x-tar",
+                "--data-binary",
+            ],
+            "/images/load",
+            |c| {
+                c.arg(format!("@{}", image.display()));
+            },
+        );
         engine.control = engine.start_control();
         engine
     }
 
-    fn curl(&self, options: &[&str], path: &str, more: impl FnOnce(&mut Command)) -> serde_json::Value {
+    fn curl(
+        &self,
+        options: &[&str],
+        path: &str,
+        more: impl FnOnce(&mut Command),
+    ) -> serde_json::Value {
         let mut command = Command::new("curl");
-        command.args(["-fsS", "--unix-socket"]).arg(&self.socket).args(options);
+        command
+            .args(["-fsS", "--unix-socket"])
+            .arg(&self.socket)
+            .args(options);
         more(&mut command);
         let answer = run(command.arg(format!("http://engine/v1.41{path}")));
         serde_json::from_str(&answer).unwrap_or_default()
     }
 
     fn post(&self, path: &str, body: serde_json::Value) -> serde_json::Value {
-        self.curl(&["-X", "POST", "-H", "content-type: application/json", "-d"], path, |command| {
-            command.arg(body.to_string());
-        })
+        self.curl(
+            &["-X", "POST", "-H", "content-type: application/json", "-d"],
+            path,
+            |command| {
+                command.arg(body.to_string());
+            },
+        )
     }
 
     /// A container that no firewall of ours knows.
     fn start_control(&self) -> String {
-        self.post("/networks/create", serde_json::json!({ "Name": "control", "Driver": "bridge" }));
-        let ulimits = ["nofile", "nproc"].map(|name| serde_json::json!({"Name": name, "Soft": 1000, "Hard": 1000}));
+        self.post(
+            "/networks/create",
+            serde_json::json!({ "Name": "control", "Driver": "bridge" }),
+        );
+        let ulimits = ["nofile", "nproc"]
+            .map(|name| serde_json::json!({"Name": name, "Soft": 1000, "Hard": 1000}));
         let made = self.post(
             "/containers/create?name=control",
             serde_json::json!({
@@ -148,33 +202,56 @@ impl Engine {
 
     /// Whether the control container gets an answer from `address`.
     fn control_reaches(&self, address: &str) -> bool {
-        let command = serde_json::json!({ "Cmd": ["sh", "-c", probe(address)], "AttachStdout": true });
+        let command = serde_json::json!({ "Cmd": probe(address), "AttachStdout": true });
         let id = self.post(&format!("/containers/{}/exec", self.control), command)["Id"].clone();
         let id = id.as_str().unwrap().to_owned();
         self.curl(
-            &["-X", "POST", "-H", "content-type: application/json", "-o", "/dev/null", "-d", "{}"],
+            &[
+                "-X",
+                "POST",
+                "-H",
+                "content-type: application/json",
+                "-o",
+                "/dev/null",
+                "-d",
+                "{}",
+            ],
             &format!("/exec/{id}/start"),
             |_| {},
         );
-        self.curl(&[], &format!("/exec/{id}/json"), |_| {})["ExitCode"] == 0
+        // The end of the output comes a little before the engine knows the exit code.
+        loop {
+            let seen = self.curl(&[], &format!("/exec/{id}/json"), |_| {});
+            if seen["Running"] == false {
+                return seen["ExitCode"] == 0;
+            }
+        }
     }
 
     fn instance(&self) -> Instance {
         let hash = blake3::hash(self.folder.path().as_os_str().as_encoded_bytes());
-        Instance { genesis: Hash(*hash.as_bytes()), provider: Address([1; 20]) }
+        Instance {
+            genesis: Hash(*hash.as_bytes()),
+            provider: Address([1; 20]),
+        }
     }
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
         let script = testnet().join("engine.sh");
-        let _ = Command::new(script).arg("purge").arg(self.folder.path().join("engine")).status();
+        let _ = Command::new(script)
+            .arg("purge")
+            .arg(self.folder.path().join("engine"))
+            .status();
         let _ = Firewall::new(&self.instance().short()).remove();
     }
 }
 
-fn probe(address: &str) -> String {
-    format!("wget -q -T 2 -O /dev/null http://{address}:{PORT}/health")
+fn probe(address: &str) -> Vec<String> {
+    ["/hello", "ask", address, &PORT.to_string(), "/health"]
+        .map(str::to_owned)
+        .to_vec()
 }
 
 fn lease(deployment: u64) -> LeaseSpec {
@@ -192,15 +269,23 @@ fn lease(deployment: u64) -> LeaseSpec {
         replicas: 1,
     };
     LeaseSpec {
-        key: LeaseKey { lease, creation_height: 3 },
+        key: LeaseKey {
+            lease,
+            creation_height: 3,
+        },
         version: Hash([1; 32]),
         services: vec![service("counter"), service("web")],
     }
 }
 
 async fn reaches(backend: &ContainerBackend, key: LeaseKey, address: &str) -> bool {
-    let command = ["sh".to_owned(), "-c".to_owned(), probe(address)].to_vec();
-    let request = ExecRequest { service: "web".to_owned(), replica: 0, command, tty: None };
+    let command = probe(address);
+    let request = ExecRequest {
+        service: "web".to_owned(),
+        replica: 0,
+        command,
+        tty: None,
+    };
     let mut session = backend.exec(key, request).await.unwrap();
     while let Some(piece) = session.output.recv().await {
         if let ExecOutput::Exit(code) = piece.unwrap() {
@@ -213,7 +298,11 @@ async fn reaches(backend: &ContainerBackend, key: LeaseKey, address: &str) -> bo
 async fn counter_address(backend: &ContainerBackend, key: LeaseKey) -> String {
     let leases = backend.observe().await.unwrap();
     let lease = leases.into_iter().find(|lease| lease.key == key).unwrap();
-    let counter = lease.replicas.into_iter().find(|replica| replica.service == "counter").unwrap();
+    let counter = lease
+        .replicas
+        .into_iter()
+        .find(|replica| replica.service == "counter")
+        .unwrap();
     counter.address.unwrap().to_string()
 }
 
@@ -233,23 +322,38 @@ async fn a_lease_reaches_itself_and_the_internet_and_nothing_else() {
         local_images: vec![IMAGE.to_owned()],
     };
     let backend = config.build().await.unwrap();
-    assert!(backend.capabilities().network_isolated, "the firewall's table is in place");
+    assert!(
+        backend.capabilities().network_isolated,
+        "the firewall's table is in place"
+    );
     let (own, other) = (lease(1), lease(2));
     backend.apply(&own).await.unwrap();
     backend.apply(&other).await.unwrap();
 
     let host = "198.51.100.1";
     for address in [METADATA, PRIVATE, PUBLIC, host] {
-        assert!(engine.control_reaches(address), "nothing answers at {address}, so the test shows nothing");
+        assert!(
+            engine.control_reaches(address),
+            "nothing answers at {address}, so the test shows nothing"
+        );
     }
     let own_counter = counter_address(&backend, own.key).await;
     let other_counter = counter_address(&backend, other.key).await;
-    assert!(reaches(&backend, other.key, &other_counter).await, "the other lease's counter answers");
+    assert!(
+        reaches(&backend, other.key, &other_counter).await,
+        "the other lease's counter answers"
+    );
 
     for address in ["counter", own_counter.as_str(), PUBLIC] {
-        assert!(reaches(&backend, own.key, address).await, "{address} ought to be in reach");
+        assert!(
+            reaches(&backend, own.key, address).await,
+            "{address} ought to be in reach"
+        );
     }
     for address in [METADATA, PRIVATE, host, other_counter.as_str()] {
-        assert!(!reaches(&backend, own.key, address).await, "{address} ought to be out of reach");
+        assert!(
+            !reaches(&backend, own.key, address).await,
+            "{address} ought to be out of reach"
+        );
     }
 }

@@ -18,7 +18,9 @@ mkdir -p "$root"/{bin,etc,tmp,proc,sys,dev}
 chmod 1777 "$root/tmp"
 install -m 0755 "$program" "$root/hello"
 install -m 0755 "$busybox" "$root/bin/busybox"
-for applet in sh cat ls echo env sleep nc wget id ps kill true false head tail stty seq dd; do
+# Not wget: a static glibc program that resolves names crashes where the name service's libraries are not. `hello ask`
+# does that part.
+for applet in sh cat ls echo env sleep nc id ps kill true false head tail stty seq dd; do
   ln -s busybox "$root/bin/$applet"
 done
 # The loader and each library, at the path where the program looks for it.

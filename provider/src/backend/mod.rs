@@ -94,7 +94,10 @@ impl ServiceSpec {
     /// Tells a replica that is right from one that must be replaced: 16 hexadecimal digits over everything above but
     /// the number of replicas.
     pub fn fingerprint(&self) -> String {
-        let one = ServiceSpec { replicas: 1, ..self.clone() };
+        let one = ServiceSpec {
+            replicas: 1,
+            ..self.clone()
+        };
         let bytes = serde_json::to_vec(&one).expect("a service is always JSON");
         let mut hasher = blake3::Hasher::new();
         hasher.update(b"welkin service 1\n").update(&bytes);
@@ -115,7 +118,11 @@ pub struct RegistryCredentials {
 
 impl fmt::Debug for RegistryCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RegistryCredentials({}@{}, password hidden)", self.username, self.host)
+        write!(
+            f,
+            "RegistryCredentials({}@{}, password hidden)",
+            self.username, self.host
+        )
     }
 }
 
@@ -315,7 +322,10 @@ pub trait Backend: Send + Sync {
     fn remove(&self, key: LeaseKey) -> BoxFuture<'_, Result<(), BackendError>>;
 
     /// Bytes that each replica has written to its own file system: (service, replica, bytes).
-    fn disk_use(&self, key: LeaseKey) -> BoxFuture<'_, Result<Vec<(String, u32, u64)>, BackendError>>;
+    fn disk_use(
+        &self,
+        key: LeaseKey,
+    ) -> BoxFuture<'_, Result<Vec<(String, u32, u64)>, BackendError>>;
 
     /// Stops one replica and leaves it for `status` to show; `apply` starts it again.
     fn stop_replica<'a>(

@@ -82,8 +82,16 @@ impl Engine {
             .any(|option| option.contains("name=userns") || option.contains("name=rootless"));
         Ok(Engine {
             api,
-            dialect: if is_podman { Dialect::Podman } else { Dialect::Docker },
-            isolation: if maps_users { Isolation::Userns } else { Isolation::Restricted },
+            dialect: if is_podman {
+                Dialect::Podman
+            } else {
+                Dialect::Docker
+            },
+            isolation: if maps_users {
+                Isolation::Userns
+            } else {
+                Isolation::Restricted
+            },
         })
     }
 }
@@ -91,7 +99,10 @@ impl Engine {
 /// What an error of the API means for the daemon.
 pub(super) fn error(error: ApiError) -> BackendError {
     match error {
-        ApiError::DockerResponseServerError { status_code, message } => match status_code {
+        ApiError::DockerResponseServerError {
+            status_code,
+            message,
+        } => match status_code {
             404 => BackendError::Missing(message),
             400 | 409 => BackendError::Refused(message),
             _ => BackendError::Engine(message),

@@ -1,5 +1,7 @@
 //! Commands in a container, with input, a terminal and an exit code.
 
+use std::time::Duration;
+
 use bollard::container::LogOutput;
 use bollard::exec::{CreateExecOptions, ResizeExecOptions, StartExecOptions, StartExecResults};
 use futures::StreamExt;
@@ -11,6 +13,9 @@ use crate::backend::{BackendError, ExecInput, ExecOutput, ExecRequest, ExecSessi
 
 /// Pieces in each direction that wait before the sender waits.
 const QUEUE: usize = 16;
+/// How often, and how far apart, the engine is asked for a command's exit code: 5 s in all.
+const EXIT_TRIES: u32 = 100;
+const EXIT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Starts the command; it runs until it ends or the session's receiver is dropped.
 pub(super) async fn start(
@@ -26,13 +31,29 @@ pub(super) async fn start(
         cmd: Some(request.command),
         ..Default::default()
     };
-    let id = engine.api.create_exec(container, options).await.map_err(error)?.id;
-    let options =
-        StartExecOptions { detach: false, tty: request.tty.is_some(), output_capacity: None };
-    let StartExecResults::Attached { mut output, mut input } =
-        engine.api.start_exec(&id, Some(options)).await.map_err(error)?
+    let id = engine
+        .api
+        .create_exec(container, options)
+        .await
+        .map_err(error)?
+        .id;
+    let options = StartExecOptions {
+        detach: false,
+        tty: request.tty.is_some(),
+        output_capacity: None,
+    };
+    let StartExecResults::Attached {
+        mut output,
+        mut input,
+    } = engine
+        .api
+        .start_exec(&id, Some(options))
+        .await
+        .map_err(error)?
     else {
-        return Err(BackendError::Engine("the engine ran the command detached".to_owned()));
+        return Err(BackendError::Engine(
+            "the engine ran the command detached".to_owned(),
+        ));
     };
     if let Some(size) = request.tty {
         // The command may have ended already; then its size does not matter.
@@ -76,16 +97,38 @@ pub(super) async fn start(
             }
         }
         writer.abort();
-        let code = engine.api.inspect_exec(&id).await.map_err(error).and_then(|seen| {
-            let code = seen.exit_code.filter(|_| seen.running != Some(true));
-            code.ok_or_else(|| BackendError::Engine("the command's exit code is not known".to_owned()))
-        });
-        let _ = to_tenant.send(code.map(ExecOutput::Exit)).await;
+        let _ = to_tenant
+            .send(exit_code(&engine, &id).await.map(ExecOutput::Exit))
+            .await;
     });
-    Ok(ExecSession { input: to_command, output: from_command })
+    Ok(ExecSession {
+        input: to_command,
+        output: from_command,
+    })
 }
 
-async fn resize(engine: &Engine, id: &str, (columns, rows): (u16, u16)) -> Result<(), BackendError> {
-    let options = ResizeExecOptions { height: rows, width: columns };
+/// The command's exit code. The end of its output comes a little before the engine knows that it ended.
+async fn exit_code(engine: &Engine, id: &str) -> Result<i64, BackendError> {
+    for _ in 0..EXIT_TRIES {
+        let seen = engine.api.inspect_exec(id).await.map_err(error)?;
+        match seen.exit_code {
+            Some(code) if seen.running != Some(true) => return Ok(code),
+            _ => tokio::time::sleep(EXIT_PAUSE).await,
+        }
+    }
+    Err(BackendError::Engine(
+        "the command's exit code is not known".to_owned(),
+    ))
+}
+
+async fn resize(
+    engine: &Engine,
+    id: &str,
+    (columns, rows): (u16, u16),
+) -> Result<(), BackendError> {
+    let options = ResizeExecOptions {
+        height: rows,
+        width: columns,
+    };
     engine.api.resize_exec(id, options).await.map_err(error)
 }

@@ -32,11 +32,19 @@ pub(super) async fn pull(
         serveraddress: Some(given.host.clone()),
         ..Default::default()
     });
-    let options = CreateImageOptionsBuilder::default().from_image(&with_tag(&service.image)).build();
+    let options = CreateImageOptionsBuilder::default()
+        .from_image(&with_tag(&service.image))
+        .build();
     let progress = engine.api.create_image(Some(options), None, credentials);
-    progress.try_for_each(|_| async { Ok(()) }).await.map_err(|cause| {
-        BackendError::Refused(format!("the image {} cannot be pulled: {cause}", service.image))
-    })
+    progress
+        .try_for_each(|_| async { Ok(()) })
+        .await
+        .map_err(|cause| {
+            BackendError::Refused(format!(
+                "the image {} cannot be pulled: {cause}",
+                service.image
+            ))
+        })
 }
 
 /// The reference with `:latest` where it names neither tag nor digest; without one, engines pull every tag.
@@ -60,8 +68,15 @@ pub(super) async fn user(
     if isolation != Isolation::Restricted {
         return Ok(User::FromImage);
     }
-    let image = engine.api.inspect_image(&service.image).await.map_err(error)?;
-    let declared = image.config.and_then(|config| config.user).unwrap_or_default();
+    let image = engine
+        .api
+        .inspect_image(&service.image)
+        .await
+        .map_err(error)?;
+    let declared = image
+        .config
+        .and_then(|config| config.user)
+        .unwrap_or_default();
     number_of(&declared).map(User::Number).ok_or_else(|| {
         BackendError::Refused(format!(
             "the image {} runs as {}, and this provider (isolation=restricted) runs images with a numeric user other \
@@ -96,7 +111,17 @@ mod tests {
 
     #[test]
     fn only_a_number_other_than_zero_is_surely_not_root() {
-        for declared in ["", "0", "root", "0:1000", "app", "-1", "00", "4294967296", " 1"] {
+        for declared in [
+            "",
+            "0",
+            "root",
+            "0:1000",
+            "app",
+            "-1",
+            "00",
+            "4294967296",
+            " 1",
+        ] {
             assert_eq!(number_of(declared), None, "{declared:?}");
         }
         assert_eq!(number_of("1000"), Some(1000));

@@ -17,13 +17,23 @@ pub(super) fn of(
 ) -> Result<BoxStream<'static, Result<LogChunk, BackendError>>, BackendError> {
     let wanted: Vec<Object> = objects
         .into_iter()
-        .filter(|object| request.service.as_ref().is_none_or(|service| *service == object.service))
+        .filter(|object| {
+            request
+                .service
+                .as_ref()
+                .is_none_or(|service| *service == object.service)
+        })
         .collect();
     if wanted.is_empty() {
-        let what = request.service.as_ref().map_or("the lease".to_owned(), |s| format!("the service {s:?}"));
+        let what = request
+            .service
+            .as_ref()
+            .map_or("the lease".to_owned(), |s| format!("the service {s:?}"));
         return Err(BackendError::Missing(what));
     }
-    let tail = request.tail.map_or("all".to_owned(), |lines| lines.to_string());
+    let tail = request
+        .tail
+        .map_or("all".to_owned(), |lines| lines.to_string());
     let streams = wanted.into_iter().map(|object| {
         let options = LogsOptionsBuilder::default()
             .follow(request.follow)
@@ -32,11 +42,19 @@ pub(super) fn of(
             .tail(&tail)
             .build();
         let (service, replica) = (object.service, object.replica);
-        engine.api.logs(&object.id, Some(options)).map(move |output| {
-            let output = output.map_err(error)?;
-            let is_stderr = matches!(output, LogOutput::StdErr { .. });
-            Ok(LogChunk { service: service.clone(), replica, is_stderr, bytes: output.into_bytes() })
-        })
+        engine
+            .api
+            .logs(&object.id, Some(options))
+            .map(move |output| {
+                let output = output.map_err(error)?;
+                let is_stderr = matches!(output, LogOutput::StdErr { .. });
+                Ok(LogChunk {
+                    service: service.clone(),
+                    replica,
+                    is_stderr,
+                    bytes: output.into_bytes(),
+                })
+            })
     });
     Ok(select_all(streams.map(StreamExt::boxed)).boxed())
 }

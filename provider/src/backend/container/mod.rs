@@ -71,7 +71,10 @@ impl Config {
         };
         let firewall = Firewall::new(&self.instance.short());
         let networks = network::list(&engine, &self.instance).await?;
-        let networks: Vec<_> = networks.iter().map(network::for_firewall).collect::<Result<_, _>>()?;
+        let networks: Vec<_> = networks
+            .iter()
+            .map(network::for_firewall)
+            .collect::<Result<_, _>>()?;
         let firewall = match firewall.install(&networks) {
             Ok(()) => Some(firewall),
             Err(cause) => {
@@ -79,8 +82,16 @@ impl Config {
                 None
             }
         };
-        let capabilities = Capabilities { isolation, network_isolated: firewall.is_some() };
-        Ok(ContainerBackend { config: self, engine, capabilities, firewall: Mutex::new(firewall) })
+        let capabilities = Capabilities {
+            isolation,
+            network_isolated: firewall.is_some(),
+        };
+        Ok(ContainerBackend {
+            config: self,
+            engine,
+            capabilities,
+            firewall: Mutex::new(firewall),
+        })
     }
 }
 
@@ -91,9 +102,14 @@ impl ContainerBackend {
 
     async fn refresh_firewall(&self) -> Result<(), BackendError> {
         let firewall = self.firewall.lock().await;
-        let Some(firewall) = firewall.as_ref() else { return Ok(()) };
+        let Some(firewall) = firewall.as_ref() else {
+            return Ok(());
+        };
         let networks = network::list(&self.engine, self.instance()).await?;
-        let networks: Vec<_> = networks.iter().map(network::for_firewall).collect::<Result<_, _>>()?;
+        let networks: Vec<_> = networks
+            .iter()
+            .map(network::for_firewall)
+            .collect::<Result<_, _>>()?;
         let firewall = firewall.clone();
         tokio::task::spawn_blocking(move || firewall.install(&networks))
             .await
@@ -109,7 +125,11 @@ impl ContainerBackend {
         let plan = Replacement::plan(lease, &there);
 
         for object in &plan.start {
-            self.engine.api.start_container(&object.id, None).await.map_err(error)?;
+            self.engine
+                .api
+                .start_container(&object.id, None)
+                .await
+                .map_err(error)?;
         }
         let used: BTreeSet<_> = there.iter().filter_map(|object| object.ipv4()).collect();
         let addresses = network::free_addresses(&network, &used, plan.create.len())?;
@@ -145,17 +165,33 @@ impl ContainerBackend {
         image::pull(&self.engine, service, &self.config.local_images).await?;
         let user = image::user(&self.engine, service, self.capabilities.isolation).await?;
         let dialect = self.engine.dialect;
-        let definition =
-            spec::definition(self.instance(), lease, service, replica, &user, address, dialect);
-        let options = CreateContainerOptionsBuilder::default().name(&definition.name).build();
-        let made =
-            self.engine.api.create_container(Some(options), definition.body).await.map_err(error)?;
+        let definition = spec::definition(
+            self.instance(),
+            lease,
+            service,
+            replica,
+            &user,
+            address,
+            dialect,
+        );
+        let options = CreateContainerOptionsBuilder::default()
+            .name(&definition.name)
+            .build();
+        let made = self
+            .engine
+            .api
+            .create_container(Some(options), definition.body)
+            .await
+            .map_err(error)?;
         if let Err(cause) = self.engine.api.start_container(&made.id, None).await {
             let _ = self.remove_container(&made.id).await;
             let cause = error(cause);
             return Err(match cause {
                 BackendError::Unreachable(_) => cause,
-                other => BackendError::Refused(format!("the service {} does not start: {other}", service.name)),
+                other => BackendError::Refused(format!(
+                    "the service {} does not start: {other}",
+                    service.name
+                )),
             });
         }
         tracing::info!(
@@ -168,7 +204,12 @@ impl ContainerBackend {
     async fn settle(&self, made: &[(String, u32, String)]) -> Result<(), BackendError> {
         tokio::time::sleep(SETTLE).await;
         for (service, replica, id) in made {
-            let seen = self.engine.api.inspect_container(id, None).await.map_err(error)?;
+            let seen = self
+                .engine
+                .api
+                .inspect_container(id, None)
+                .await
+                .map_err(error)?;
             let state = seen.state.unwrap_or_default();
             if state.running != Some(true) {
                 return Err(BackendError::Refused(format!(
@@ -191,14 +232,29 @@ impl ContainerBackend {
     async fn remove_container(&self, id: &str) -> Result<(), BackendError> {
         let seconds = i32::try_from(spec::STOP_TIMEOUT_SECONDS).unwrap_or(10);
         let options = StopContainerOptionsBuilder::default().t(seconds).build();
-        match self.engine.api.stop_container(id, Some(options)).await.map_err(error) {
+        match self
+            .engine
+            .api
+            .stop_container(id, Some(options))
+            .await
+            .map_err(error)
+        {
             Ok(()) | Err(BackendError::Missing(_)) => {}
             Err(BackendError::Unreachable(cause)) => return Err(BackendError::Unreachable(cause)),
             // It does not stop: removing it by force ends it.
             Err(cause) => tracing::debug!(target: LOG, %cause, id, "a container does not stop"),
         }
-        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        match self.engine.api.remove_container(id, Some(options)).await.map_err(error) {
+        let options = RemoveContainerOptionsBuilder::default()
+            .force(true)
+            .v(true)
+            .build();
+        match self
+            .engine
+            .api
+            .remove_container(id, Some(options))
+            .await
+            .map_err(error)
+        {
             Ok(()) | Err(BackendError::Missing(_)) => Ok(()),
             Err(cause) => Err(cause),
         }
@@ -218,14 +274,21 @@ impl ContainerBackend {
         self.refresh_firewall().await
     }
 
-    async fn find(&self, key: LeaseKey, service: &str, replica: u32) -> Result<Object, BackendError> {
+    async fn find(
+        &self,
+        key: LeaseKey,
+        service: &str,
+        replica: u32,
+    ) -> Result<Object, BackendError> {
         objects::of_lease(&self.engine, self.instance(), key)
             .await?
             .into_iter()
             .filter(|object| object.service == service && object.replica == replica)
             // While an update runs there may be two: the one that runs is meant, and of two the newer.
             .max_by_key(|object| (object.is_running(), object.created))
-            .ok_or_else(|| BackendError::Missing(format!("replica {replica} of the service {service:?}")))
+            .ok_or_else(|| {
+                BackendError::Missing(format!("replica {replica} of the service {service:?}"))
+            })
     }
 }
 
@@ -259,8 +322,15 @@ impl<'a> Replacement<'a> {
             .flat_map(|service| (0..service.replicas).map(move |replica| (service, replica)))
             .filter(|(service, replica)| !right.contains_key(&(service.name.clone(), *replica)))
             .collect();
-        let start = right.into_values().filter(|object| !object.is_running()).collect();
-        Replacement { create, start, outdated }
+        let start = right
+            .into_values()
+            .filter(|object| !object.is_running())
+            .collect();
+        Replacement {
+            create,
+            start,
+            outdated,
+        }
     }
 }
 
@@ -276,12 +346,18 @@ impl Backend for ContainerBackend {
             for network in network::list(&self.engine, self.instance()).await? {
                 let labels = network.labels.unwrap_or_default();
                 if let Some(key) = objects::key_of(&labels) {
-                    leases.entry(key).or_insert_with(|| SeenLease { key, replicas: Vec::new() });
+                    leases.entry(key).or_insert_with(|| SeenLease {
+                        key,
+                        replicas: Vec::new(),
+                    });
                 }
             }
             for object in objects::of_instance(&self.engine, self.instance()).await? {
                 let key = object.key;
-                let lease = leases.entry(key).or_insert_with(|| SeenLease { key, replicas: Vec::new() });
+                let lease = leases.entry(key).or_insert_with(|| SeenLease {
+                    key,
+                    replicas: Vec::new(),
+                });
                 lease.replicas.push(object.into_seen());
             }
             Ok(leases.into_values().collect())
@@ -297,7 +373,10 @@ impl Backend for ContainerBackend {
         self.remove_lease(key).boxed()
     }
 
-    fn disk_use(&self, key: LeaseKey) -> BoxFuture<'_, Result<Vec<(String, u32, u64)>, BackendError>> {
+    fn disk_use(
+        &self,
+        key: LeaseKey,
+    ) -> BoxFuture<'_, Result<Vec<(String, u32, u64)>, BackendError>> {
         objects::disk_use(&self.engine, self.instance(), key).boxed()
     }
 
@@ -309,7 +388,11 @@ impl Backend for ContainerBackend {
     ) -> BoxFuture<'a, Result<(), BackendError>> {
         async move {
             let object = self.find(key, service, replica).await?;
-            self.engine.api.stop_container(&object.id, None).await.map_err(error)
+            self.engine
+                .api
+                .stop_container(&object.id, None)
+                .await
+                .map_err(error)
         }
         .boxed()
     }
@@ -318,7 +401,8 @@ impl Backend for ContainerBackend {
         &self,
         key: LeaseKey,
         request: LogRequest,
-    ) -> BoxFuture<'_, Result<BoxStream<'static, Result<LogChunk, BackendError>>, BackendError>> {
+    ) -> BoxFuture<'_, Result<BoxStream<'static, Result<LogChunk, BackendError>>, BackendError>>
+    {
         async move {
             let there = objects::of_lease(&self.engine, self.instance(), key).await?;
             logs::of(&self.engine, there, &request)
@@ -341,7 +425,8 @@ impl Backend for ContainerBackend {
     fn inventory(&self) -> BoxFuture<'_, Result<Inventory, BackendError>> {
         async {
             let info = self.engine.api.info().await.map_err(error)?;
-            let positive = |value: Option<i64>| u64::try_from(value.unwrap_or_default()).unwrap_or_default();
+            let positive =
+                |value: Option<i64>| u64::try_from(value.unwrap_or_default()).unwrap_or_default();
             Ok(Inventory {
                 cpu_millis: positive(info.ncpu).saturating_mul(1000),
                 memory_bytes: positive(info.mem_total),
@@ -358,7 +443,9 @@ impl Backend for ContainerBackend {
         ]);
         let options = EventsOptionsBuilder::default().filters(&filters).build();
         let events = self.engine.api.events(Some(options));
-        events.filter_map(|event| async move { event.ok().map(|_| ()) }).boxed()
+        events
+            .filter_map(|event| async move { event.ok().map(|_| ()) })
+            .boxed()
     }
 
     fn doctor(&self) -> BoxFuture<'_, Vec<Finding>> {

@@ -21,8 +21,14 @@ pub(super) async fn list(
 ) -> Result<Vec<NetworkInspect>, BackendError> {
     let wanted = format!("{}={}", label::INSTANCE, instance.short());
     let filters = HashMap::from([("label".to_owned(), vec![wanted.clone()])]);
-    let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
-    let networks = engine.api.list_networks(Some(options)).await.map_err(error)?;
+    let options = ListNetworksOptionsBuilder::default()
+        .filters(&filters)
+        .build();
+    let networks = engine
+        .api
+        .list_networks(Some(options))
+        .await
+        .map_err(error)?;
     // The filter is the engine's; whether a network is ours is decided here.
     Ok(networks
         .into_iter()
@@ -47,8 +53,10 @@ pub(super) async fn ensure(
     key: LeaseKey,
 ) -> Result<NetworkInspect, BackendError> {
     let name = spec::network_name(instance, key);
-    if let Some(found) =
-        list(engine, instance).await?.into_iter().find(|network| network.name.as_ref() == Some(&name))
+    if let Some(found) = list(engine, instance)
+        .await?
+        .into_iter()
+        .find(|network| network.name.as_ref() == Some(&name))
     {
         return Ok(found);
     }
@@ -63,20 +71,37 @@ pub(super) async fn ensure(
         .await?
         .into_iter()
         .find(|network| network.name.as_ref() == Some(&name))
-        .ok_or_else(|| BackendError::Engine(format!("the network {name} was made and is not there")))
+        .ok_or_else(|| {
+            BackendError::Engine(format!("the network {name} was made and is not there"))
+        })
 }
 
 /// What the firewall needs to know of a network.
 pub(super) fn for_firewall(network: &NetworkInspect) -> Result<LeaseNetwork, BackendError> {
     let name = network.name.as_deref().unwrap_or("?");
     let bad = |what: &str| BackendError::Engine(format!("the network {name} has {what}"));
-    let mut found = LeaseNetwork { subnets: Vec::new(), gateways: Vec::new() };
-    for config in network.ipam.iter().flat_map(|ipam| ipam.config.iter().flatten()) {
+    let mut found = LeaseNetwork {
+        subnets: Vec::new(),
+        gateways: Vec::new(),
+    };
+    for config in network
+        .ipam
+        .iter()
+        .flat_map(|ipam| ipam.config.iter().flatten())
+    {
         if let Some(subnet) = config.subnet.as_deref().filter(|text| !text.is_empty()) {
-            found.subnets.push(subnet.parse::<Subnet>().map_err(|_| bad("a range that is none"))?);
+            found.subnets.push(
+                subnet
+                    .parse::<Subnet>()
+                    .map_err(|_| bad("a range that is none"))?,
+            );
         }
         if let Some(gateway) = config.gateway.as_deref().filter(|text| !text.is_empty()) {
-            found.gateways.push(gateway.parse().map_err(|_| bad("a gateway that is no address"))?);
+            found.gateways.push(
+                gateway
+                    .parse()
+                    .map_err(|_| bad("a gateway that is no address"))?,
+            );
         }
     }
     if found.subnets.is_empty() {

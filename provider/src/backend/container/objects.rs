@@ -64,7 +64,12 @@ pub(super) async fn of_instance(
     engine: &Engine,
     instance: &Instance,
 ) -> Result<Vec<Object>, BackendError> {
-    list(engine, instance, vec![format!("{}={}", label::INSTANCE, instance.short())]).await
+    list(
+        engine,
+        instance,
+        vec![format!("{}={}", label::INSTANCE, instance.short())],
+    )
+    .await
 }
 
 /// All containers of one lease, running or not.
@@ -89,8 +94,15 @@ async fn list(
     labels: Vec<String>,
 ) -> Result<Vec<Object>, BackendError> {
     let filters = HashMap::from([("label".to_owned(), labels)]);
-    let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-    let summaries = engine.api.list_containers(Some(options)).await.map_err(error)?;
+    let options = ListContainersOptionsBuilder::default()
+        .all(true)
+        .filters(&filters)
+        .build();
+    let summaries = engine
+        .api
+        .list_containers(Some(options))
+        .await
+        .map_err(error)?;
     let mut objects = Vec::with_capacity(summaries.len());
     for summary in summaries {
         let labels = summary.labels.clone().unwrap_or_default();
@@ -115,7 +127,9 @@ async fn inspect(
     summary: ContainerSummary,
     labels: &HashMap<String, String>,
 ) -> Result<Option<Object>, BackendError> {
-    let Some(id) = summary.id else { return Ok(None) };
+    let Some(id) = summary.id else {
+        return Ok(None);
+    };
     let parsed = (|| {
         Some((
             key_of(labels)?,
@@ -130,24 +144,43 @@ async fn inspect(
         return Ok(None);
     };
     let mut state = match summary.state {
-        Some(ContainerSummaryStateEnum::RUNNING | ContainerSummaryStateEnum::PAUSED) => ReplicaState::Running,
+        Some(ContainerSummaryStateEnum::RUNNING | ContainerSummaryStateEnum::PAUSED) => {
+            ReplicaState::Running
+        }
         Some(ContainerSummaryStateEnum::EXITED | ContainerSummaryStateEnum::DEAD) => {
-            ReplicaState::Exited { code: 0, out_of_memory: false }
+            ReplicaState::Exited {
+                code: 0,
+                out_of_memory: false,
+            }
         }
         _ => ReplicaState::Waiting,
     };
-    let seen = engine.api.inspect_container(&id, None).await.map_err(error)?;
+    let seen = engine
+        .api
+        .inspect_container(&id, None)
+        .await
+        .map_err(error)?;
     if let (ReplicaState::Exited { .. }, Some(inner)) = (&state, &seen.state) {
         state = ReplicaState::Exited {
             code: inner.exit_code.unwrap_or_default(),
             out_of_memory: inner.oom_killed.unwrap_or_default(),
         };
     }
-    let networks = seen.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
+    let networks = seen
+        .network_settings
+        .and_then(|settings| settings.networks)
+        .unwrap_or_default();
     let address = networks.values().find_map(|endpoint| {
-        let given = endpoint.ipam_config.as_ref().and_then(|config| config.ipv4_address.as_deref());
+        let given = endpoint
+            .ipam_config
+            .as_ref()
+            .and_then(|config| config.ipv4_address.as_deref());
         let actual = endpoint.ip_address.as_deref();
-        actual.filter(|text| !text.is_empty()).or(given)?.parse().ok()
+        actual
+            .filter(|text| !text.is_empty())
+            .or(given)?
+            .parse()
+            .ok()
     });
     Ok(Some(Object {
         id,
@@ -172,7 +205,11 @@ pub(super) async fn disk_use(
     let mut uses = Vec::new();
     for object in of_lease(engine, instance, key).await? {
         let options = InspectContainerOptionsBuilder::default().size(true).build();
-        let seen = engine.api.inspect_container(&object.id, Some(options)).await.map_err(error)?;
+        let seen = engine
+            .api
+            .inspect_container(&object.id, Some(options))
+            .await
+            .map_err(error)?;
         let bytes = u64::try_from(seen.size_rw.unwrap_or_default()).unwrap_or_default();
         uses.push((object.service, object.replica, bytes));
     }

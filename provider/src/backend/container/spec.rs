@@ -78,13 +78,23 @@ pub(super) struct Definition {
 
 /// Name of the lease's network.
 pub(super) fn network_name(instance: &Instance, key: LeaseKey) -> String {
-    format!("welkin-{}-{}", instance.short(), key.lease.to_string().replace('/', "-"))
+    format!(
+        "welkin-{}-{}",
+        instance.short(),
+        key.lease.to_string().replace('/', "-")
+    )
 }
 
 /// The lease's network.
-pub(super) fn network(instance: &Instance, key: LeaseKey, dialect: Dialect) -> NetworkCreateRequest {
-    let mut options =
-        HashMap::from([("com.docker.network.bridge.name".to_owned(), bridge_name(instance, key))]);
+pub(super) fn network(
+    instance: &Instance,
+    key: LeaseKey,
+    dialect: Dialect,
+) -> NetworkCreateRequest {
+    let mut options = HashMap::from([(
+        "com.docker.network.bridge.name".to_owned(),
+        bridge_name(instance, key),
+    )]);
     if dialect == Dialect::Podman {
         // Podman's networks reach each other unless told otherwise; Docker's do not.
         options.insert("isolate".to_owned(), "true".to_owned());
@@ -130,7 +140,10 @@ pub(super) fn definition(
     let network = network_name(instance, lease.key);
     let name = format!("{network}-{}-{replica}-{}", service.name, &hash[..8]);
     let endpoint = EndpointSettings {
-        aliases: Some(vec![service.name.clone(), format!("{}-{replica}", service.name)]),
+        aliases: Some(vec![
+            service.name.clone(),
+            format!("{}-{replica}", service.name),
+        ]),
         // A fixed address, so that routes stay true when the engine starts the container again.
         ipam_config: Some(EndpointIpamConfig {
             ipv4_address: Some(address.to_string()),
@@ -147,9 +160,23 @@ pub(super) fn definition(
         },
         entrypoint: (!service.command.is_empty()).then(|| service.command.clone()),
         // A command of the tenant's own drops the image's arguments too, as in Kubernetes.
-        cmd: (!service.args.is_empty() || !service.command.is_empty()).then(|| service.args.clone()),
-        env: Some(service.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
-        labels: Some(replica_labels(instance, lease.key, lease.version, service, replica, hash)),
+        cmd: (!service.args.is_empty() || !service.command.is_empty())
+            .then(|| service.args.clone()),
+        env: Some(
+            service
+                .env
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect(),
+        ),
+        labels: Some(replica_labels(
+            instance,
+            lease.key,
+            lease.version,
+            service,
+            replica,
+            hash,
+        )),
         stop_timeout: Some(STOP_TIMEOUT_SECONDS),
         networking_config: Some(NetworkingConfig {
             endpoints_config: Some(HashMap::from([(network.clone(), endpoint)])),
@@ -176,19 +203,29 @@ fn replica_labels(
     labels
 }
 
-fn host_config(service: &ServiceSpec, user: &User, network: String, dialect: Dialect) -> HostConfig {
+fn host_config(
+    service: &ServiceSpec,
+    user: &User,
+    network: String,
+    dialect: Dialect,
+) -> HostConfig {
     let memory = i64::try_from(service.memory_bytes).unwrap_or(i64::MAX);
     let added = match user {
         User::Number(_) => Vec::new(),
         User::FromImage => SANDBOX_CAPABILITIES.map(str::to_owned).to_vec(),
     };
     let log = match dialect {
-        Dialect::Docker => ("json-file", vec![("max-size", LOG_FILE_BYTES), ("max-file", "2")]),
+        Dialect::Docker => (
+            "json-file",
+            vec![("max-size", LOG_FILE_BYTES), ("max-file", "2")],
+        ),
         Dialect::Podman => ("k8s-file", vec![("max-size", LOG_FILE_BYTES)]),
     };
     HostConfig {
         network_mode: Some(network),
-        nano_cpus: Some(i64::try_from(service.cpu_millis.saturating_mul(1_000_000)).unwrap_or(i64::MAX)),
+        nano_cpus: Some(
+            i64::try_from(service.cpu_millis.saturating_mul(1_000_000)).unwrap_or(i64::MAX),
+        ),
         memory: Some(memory),
         // Memory and swap together: equal to memory means no swap.
         memory_swap: Some(memory),
@@ -210,14 +247,23 @@ fn host_config(service: &ServiceSpec, user: &User, network: String, dialect: Dia
         }),
         log_config: Some(HostConfigLogConfig {
             typ: Some(log.0.to_owned()),
-            config: Some(log.1.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect()),
+            config: Some(
+                log.1
+                    .into_iter()
+                    .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                    .collect(),
+            ),
         }),
         ..Default::default()
     }
 }
 
 fn ulimit(name: &str, limit: i64) -> ResourcesUlimits {
-    ResourcesUlimits { name: Some(name.to_owned()), soft: Some(limit), hard: Some(limit) }
+    ResourcesUlimits {
+        name: Some(name.to_owned()),
+        soft: Some(limit),
+        hard: Some(limit),
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! `hello web` serves a page on port 8080. For each request it asks the service `counter` by name for the next
 //! number, and says so on the page where that service does not answer.
 //! `hello counter` counts requests on port 8081.
+//! `hello ask HOST PORT PATH` prints what another service answers, for a look around from inside a container.
 //!
 //! It has no dependencies, so that the demo's image needs nothing but this program and the C library.
 
@@ -26,8 +27,9 @@ fn main() {
             let count = AtomicU64::new(0);
             serve(COUNTER_PORT, move |path| counter(&count, path))
         }
+        "ask" => look(std::env::args().skip(2).collect()),
         _ => {
-            eprintln!("usage: hello web|counter");
+            eprintln!("usage: hello web | counter | ask HOST PORT PATH");
             std::process::exit(2);
         }
     };
@@ -37,6 +39,15 @@ fn main() {
     }
 }
 
+fn look(words: Vec<String>) -> std::io::Result<()> {
+    let [host, port, path] = words.as_slice() else {
+        return Err(std::io::Error::other("ask takes HOST PORT PATH"));
+    };
+    let port = port.parse().map_err(|_| std::io::Error::other("the port is no number"))?;
+    println!("{}", ask(host, port, path)?);
+    Ok(())
+}
+
 struct Response {
     status: &'static str,
     content_type: &'static str,
@@ -44,12 +55,19 @@ struct Response {
 }
 
 fn text(status: &'static str, body: String) -> Response {
-    Response { status, content_type: "text/plain; charset=utf-8", body }
+    Response {
+        status,
+        content_type: "text/plain; charset=utf-8",
+        body,
+    }
 }
 
 fn counter(count: &AtomicU64, path: &str) -> Response {
     match path {
-        "/next" => text("200 OK", (count.fetch_add(1, Ordering::SeqCst) + 1).to_string()),
+        "/next" => text(
+            "200 OK",
+            (count.fetch_add(1, Ordering::SeqCst) + 1).to_string(),
+        ),
         "/health" => text("200 OK", "ok\n".into()),
         _ => text("404 Not Found", "not found\n".into()),
     }
@@ -67,7 +85,10 @@ fn page() -> Response {
     let host = std::env::var("COUNTER_HOST").unwrap_or_else(|_| "counter".into());
     let greeting = std::env::var("GREETING").unwrap_or_else(|_| "Hello from Welkin".into());
     let state = match ask(&host, COUNTER_PORT, "/next") {
-        Ok(count) => format!("<p>This page was served <b id=\"count\">{}</b> times.</p>", escape(&count)),
+        Ok(count) => format!(
+            "<p>This page was served <b id=\"count\">{}</b> times.</p>",
+            escape(&count)
+        ),
         Err(error) => format!(
             "<p>The service <b>{}</b> does not answer ({}).</p>",
             escape(&host),
@@ -83,7 +104,11 @@ fn page() -> Response {
          escrow while you look.</p></body></html>\n",
         title = escape(&greeting),
     );
-    Response { status: "200 OK", content_type: "text/html; charset=utf-8", body }
+    Response {
+        status: "200 OK",
+        content_type: "text/html; charset=utf-8",
+        body,
+    }
 }
 
 /// The body of `GET path` at `host:port`, at most 1 KiB of it.
@@ -95,7 +120,10 @@ fn ask(host: &str, port: u16, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n")?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n"
+    )?;
     let mut answer = String::new();
     stream.take(1024).read_to_string(&mut answer)?;
     match answer.split_once("\r\n\r\n") {
@@ -161,5 +189,8 @@ fn handle(mut stream: TcpStream, answer: &dyn Fn(&str) -> Response) -> std::io::
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }

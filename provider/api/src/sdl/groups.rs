@@ -1,0 +1,394 @@
+//! From the checked document to groups: what is ordered and what is run.
+
+use std::collections::BTreeMap;
+
+use welkin_modules::spec::{Endpoint, EndpointKind, Gpu, Volume};
+
+use crate::manifest::{
+    self, EnvVar, HttpOptions, NextCase, Permission, Protocol, Resources, Tee,
+};
+
+use super::diagnostics::{Severity, Spanned, quoted};
+use super::document::{
+    Compute, Credentials, Document, Expose, Placed, Service, To, Version,
+};
+use super::fields::Reader;
+use super::{Decimal, Group, Unit};
+
+/// The default longest request body.
+const DEFAULT_BODY_BYTES: u32 = 1024 * 1024;
+/// The default number of replicas that are tried.
+const DEFAULT_TRIES: u32 = 3;
+
+/// Builds the groups of a document in which every name leads somewhere.
+pub(super) fn build(reader: &mut Reader, document: &Document) -> Vec<Group> {
+    let sequences = ip_sequences(document);
+    let mut groups: BTreeMap<&str, Building> = BTreeMap::new();
+    for (name, placements) in &document.deployment {
+        for (placement, placed) in &placements.value {
+            let group = groups
+                .entry(placement)
+                .or_insert_with(|| Building::new(document, placement));
+            group.add(reader, document, name, placed, &sequences);
+        }
+    }
+    groups.into_values().map(|building| building.group).collect()
+}
+
+struct Building {
+    group: Group,
+    /// The position of the unit of each compute profile (2.1 only).
+    units: BTreeMap<String, usize>,
+    tee: Option<Tee>,
+}
+
+impl Building {
+    fn new(document: &Document, name: &str) -> Building {
+        let placement = &document.placement[name];
+        let group = Group {
+            name: name.to_owned(),
+            at: placement.at,
+            attributes: placement.value.attributes.clone(),
+            signed_by_all_of: placement.value.all_of.clone(),
+            signed_by_any_of: placement.value.any_of.clone(),
+            units: Vec::new(),
+            services: Vec::new(),
+        };
+        Building { group, units: BTreeMap::new(), tee: None }
+    }
+
+    fn add(
+        &mut self,
+        reader: &mut Reader,
+        document: &Document,
+        name: &str,
+        placed: &Spanned<Placed>,
+        sequences: &BTreeMap<String, u32>,
+    ) {
+        let profile = &placed.value.profile.value;
+        let service = &document.services[name].value;
+        let compute = &document.compute[profile].value;
+        let price = document.placement[&self.group.name].value.pricing[profile].value.amount;
+        let count = placed.value.count.value;
+        let tee = self.require_tee(reader, service);
+        let expose = exposes(reader, document, &self.group.name, service, sequences);
+        let resources = resources(compute);
+        let endpoints: Vec<Endpoint> = expose.iter().flat_map(endpoints).collect();
+        let shared = match document.version {
+            Version::V2_0 => None,
+            Version::V2_1 => self.units.get(profile).copied(),
+        };
+        let unit = match shared {
+            Some(position) => {
+                let unit = &mut self.group.units[position];
+                unit.count = unit.count.saturating_add(count);
+                unit.endpoints.extend(endpoints);
+                unit.endpoints.sort_by_key(|endpoint| endpoint.sequence);
+                unit.id
+            }
+            None => {
+                self.units.insert(profile.clone(), self.group.units.len());
+                self.new_unit(resources.clone(), endpoints, count, price)
+            }
+        };
+        self.group.services.push(manifest::Service {
+            name: name.to_owned(),
+            image: service.image.value.clone(),
+            command: values(&service.command),
+            args: values(&service.args),
+            env: service.env.iter().map(|entry| variable(&entry.value)).collect(),
+            unit,
+            resources,
+            count,
+            expose,
+            mounts: mounts(service),
+            permissions: permissions(service),
+            tee,
+            credentials: service
+                .credentials
+                .as_ref()
+                .map(|credentials| login(credentials, document.version)),
+        });
+    }
+
+    fn new_unit(
+        &mut self,
+        resources: Resources,
+        endpoints: Vec<Endpoint>,
+        count: u32,
+        price: Spanned<Decimal>,
+    ) -> u32 {
+        let id = u32::try_from(self.group.units.len()).unwrap_or(u32::MAX).saturating_add(1);
+        self.group.units.push(Unit { id, resources, endpoints, count, price });
+        id
+    }
+
+    /// Trusted execution is asked of the provider through an attribute, one kind for a group.
+    fn require_tee(&mut self, reader: &mut Reader, service: &Service) -> Option<Tee> {
+        let wanted = service.tee.as_ref()?;
+        let tee = match wanted.value.as_str() {
+            "cpu" => Tee::Cpu,
+            _ => Tee::CpuGpu,
+        };
+        if self.tee.is_some_and(|other| other != tee) {
+            let cause = "another service of the group asks for another kind of trusted execution";
+            let remedy = "use one kind in a placement";
+            reader.error(wanted.at, "services", cause, remedy);
+        }
+        self.tee = Some(tee);
+        let key = manifest::TEE_ATTRIBUTE.to_owned();
+        self.group.attributes.insert(key, tee.name().to_owned());
+        Some(tee)
+    }
+}
+
+/// The numbers of leased IPs. Each use of a name counts, and so does each entry that is not
+/// global; a name keeps the highest number that it gets.
+fn ip_sequences(document: &Document) -> BTreeMap<String, u32> {
+    let mut uses: Vec<&str> = document
+        .deployment
+        .keys()
+        .flat_map(|name| &document.services[name].value.expose)
+        .flat_map(|expose| &expose.to)
+        .filter(|to| !to.global || to.ip.is_some())
+        .map(|to| to.ip.as_ref().map_or("", |ip| ip.value.as_str()))
+        .collect();
+    uses.sort_unstable();
+    uses.into_iter().zip(1..).map(|(name, number)| (name.to_owned(), number)).collect()
+}
+
+fn values(list: &[Spanned<String>]) -> Vec<String> {
+    list.iter().map(|text| text.value.clone()).collect()
+}
+
+fn variable(entry: &str) -> EnvVar {
+    match entry.split_once('=') {
+        Some((name, value)) => EnvVar { name: name.to_owned(), value: Some(value.to_owned()) },
+        None => EnvVar { name: entry.to_owned(), value: None },
+    }
+}
+
+/// A login as a manifest has it: 2.0 passes it on as written and without the address, 2.1 trims.
+pub(super) fn login(credentials: &Credentials, version: Version) -> manifest::Credentials {
+    let text = |text: &Spanned<String>| match version {
+        Version::V2_0 => text.value.clone(),
+        Version::V2_1 => text.value.trim().to_owned(),
+    };
+    manifest::Credentials {
+        host: text(&credentials.host),
+        username: text(&credentials.username),
+        password: text(&credentials.password),
+        email: match version {
+            Version::V2_0 => String::new(),
+            Version::V2_1 => text(&credentials.email),
+        },
+    }
+}
+
+fn resources(compute: &Compute) -> Resources {
+    let gpu = match &compute.gpu {
+        Some(gpu) => Gpu {
+            count: u32::try_from(gpu.units.value).unwrap_or(u32::MAX),
+            attributes: gpu.attributes.clone(),
+        },
+        None => Gpu::default(),
+    };
+    let volume = |volume: &super::document::Volume| Volume {
+        name: volume.name.clone(),
+        bytes: volume.size.value,
+        attributes: volume.attributes.clone(),
+    };
+    Resources {
+        cpu_millis: compute.cpu.map_or(0, |cpu| cpu.value),
+        memory_bytes: compute.memory.map_or(0, |memory| memory.value),
+        gpu,
+        storage: compute.storage.iter().map(volume).collect(),
+    }
+}
+
+fn mounts(service: &Service) -> Vec<manifest::Mount> {
+    service
+        .mounts
+        .iter()
+        .map(|(volume, mount)| manifest::Mount {
+            volume: volume.clone(),
+            path: mount.value.path.value.clone(),
+            read_only: mount.value.read_only,
+        })
+        .collect()
+}
+
+/// A permission by its name.
+pub(super) fn permission(name: &str) -> Option<Permission> {
+    match name {
+        "logs" => Some(Permission::Logs),
+        "events" => Some(Permission::Events),
+        "deployment" => Some(Permission::Deployment),
+        _ => None,
+    }
+}
+
+fn permissions(service: &Service) -> Vec<Permission> {
+    let mut list: Vec<Permission> =
+        service.permissions.iter().filter_map(|entry| permission(&entry.value)).collect();
+    list.sort_unstable();
+    list.dedup();
+    list
+}
+
+/// A protocol by its name; TCP if there is none.
+pub(super) fn protocol(name: &str) -> Option<Protocol> {
+    match name.trim().to_ascii_lowercase().as_str() {
+        "" | "tcp" => Some(Protocol::Tcp),
+        "udp" => Some(Protocol::Udp),
+        _ => None,
+    }
+}
+
+/// A case in which the next replica is tried, by its name; `off` is none.
+pub(super) fn next_case(name: &str) -> Option<NextCase> {
+    Some(match name {
+        "error" => NextCase::Error,
+        "timeout" => NextCase::Timeout,
+        "500" => NextCase::Http500,
+        "502" => NextCase::Http502,
+        "503" => NextCase::Http503,
+        "504" => NextCase::Http504,
+        "403" => NextCase::Http403,
+        "404" => NextCase::Http404,
+        "429" => NextCase::Http429,
+        _ => return None,
+    })
+}
+
+fn exposes(
+    reader: &mut Reader,
+    document: &Document,
+    group: &str,
+    service: &Service,
+    sequences: &BTreeMap<String, u32>,
+) -> Vec<manifest::Expose> {
+    let nobody = To::default();
+    let mut list = Vec::new();
+    for expose in &service.expose {
+        let to: Vec<&To> =
+            if expose.to.is_empty() { vec![&nobody] } else { expose.to.iter().collect() };
+        for to in to {
+            let target = to.service.as_ref().filter(|target| {
+                is_in_group(reader, document, group, expose, target)
+            });
+            let ip = to.ip.as_ref().filter(|_| to.global).map(|ip| ip.value.clone());
+            list.push(manifest::Expose {
+                port: port(expose.port.value),
+                external_port: port(match expose.external.value {
+                    0 => expose.port.value,
+                    external => external,
+                }),
+                protocol: protocol(&expose.protocol.value).unwrap_or(Protocol::Tcp),
+                global: to.global,
+                service: target.map(|target| target.value.clone()),
+                hosts: values(&expose.accept),
+                http: http_options(expose),
+                ip_sequence: ip.as_ref().and_then(|ip| sequences.get(ip)).copied().unwrap_or(0),
+                ip,
+            });
+        }
+    }
+    list.sort_by(|a, b| {
+        let key = |e: &manifest::Expose| (e.service.clone(), e.port, e.protocol, !e.global);
+        key(a).cmp(&key(b))
+    });
+    list
+}
+
+fn is_in_group(
+    reader: &mut Reader,
+    document: &Document,
+    group: &str,
+    expose: &Expose,
+    target: &Spanned<String>,
+) -> bool {
+    let known = |name: &str| {
+        document.deployment.get(name).is_some_and(|entry| entry.value.contains_key(group))
+    };
+    if known(&target.value) {
+        return true;
+    }
+    let cause = format!("there is no service {} in this placement", quoted(&target.value));
+    let remedy = "name a service that is deployed in the same placement";
+    reader.say(Severity::Warning, target.at, &format!("{}.to", expose.path), cause, remedy);
+    false
+}
+
+fn port(number: u32) -> u16 {
+    u16::try_from(number).unwrap_or(0)
+}
+
+fn http_options(expose: &Expose) -> HttpOptions {
+    let http = &expose.http;
+    let or = |given: Spanned<u32>, default: u32| match given.value {
+        0 => default,
+        value => value,
+    };
+    let next_cases = if http.next_cases.is_empty() {
+        vec![NextCase::Error, NextCase::Timeout]
+    } else {
+        http.next_cases.iter().filter_map(|case| next_case(&case.value)).collect()
+    };
+    HttpOptions {
+        max_body_bytes: or(http.max_body_size, DEFAULT_BODY_BYTES),
+        read_timeout_ms: or(http.read_timeout, manifest::allow::MAX_TIMEOUT_MS),
+        send_timeout_ms: or(http.send_timeout, manifest::allow::MAX_TIMEOUT_MS),
+        next_tries: or(http.next_tries, DEFAULT_TRIES),
+        next_timeout_ms: http.next_timeout.value,
+        next_cases,
+        proxy_buffer_bytes: http.proxy_buffer_size.value,
+    }
+}
+
+/// What a global expose is on chain: HTTP or a port, and a leased IP beside it.
+fn endpoints(expose: &manifest::Expose) -> Vec<Endpoint> {
+    if !expose.global {
+        return Vec::new();
+    }
+    let kind = if expose.is_http() { EndpointKind::SharedHttp } else { EndpointKind::RandomPort };
+    let mut list = vec![Endpoint { kind, sequence: 0 }];
+    if expose.ip.is_some() {
+        list.push(Endpoint { kind: EndpointKind::LeasedIp, sequence: expose.ip_sequence });
+    }
+    list
+}
+
+/// A duration as Go writes it: `1h30m`, `0s`, `1.5h`; below 0 for a negative one.
+pub(super) fn duration_nanos(text: &str) -> Option<i128> {
+    let (sign, mut rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if rest == "0" {
+        return Some(0);
+    }
+    let mut total: i128 = 0;
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, after) = rest.split_at(digits);
+        let end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
+        let (unit, after) = after.split_at(end);
+        let nanos = match unit {
+            "ns" => 1,
+            "us" | "µs" | "μs" => 1_000,
+            "ms" => 1_000_000,
+            "s" => 1_000_000_000,
+            "m" => 60_000_000_000,
+            "h" => 3_600_000_000_000,
+            _ => return None,
+        };
+        total += i128::try_from(Decimal::parse(number).ok()?.times(nanos)).ok()?;
+        rest = after;
+    }
+    // Go's durations end at 2^63 nanoseconds.
+    (total <= i128::from(i64::MAX)).then_some(sign * total)
+}

@@ -1,0 +1,4 @@
+//! What files are accepted and what is said about the others.
+
+mod corpus;
+mod golden;
