@@ -80,8 +80,10 @@ mod tests {
             "\ufb33": "Hebrew Letter Dalet With Dagesh", "1": "One",
             "\ud83d\ude00": "Emoji: Grinning Face", "\u0080": "Control",
             "\u00f6": "Latin Small Letter O With Diaeresis" }"#;
-        let positions = ["Carriage", "One", "Control", "Latin", "Euro", "Emoji", "Hebrew"]
-            .map(|word| canonical(input).find(word).unwrap());
+        let positions = [
+            "Carriage", "One", "Control", "Latin", "Euro", "Emoji", "Hebrew",
+        ]
+        .map(|word| canonical(input).find(word).unwrap());
         assert!(positions.is_sorted(), "{positions:?}");
     }
 
@@ -98,9 +100,19 @@ mod tests {
 
     #[test]
     fn numbers_that_readers_would_round_are_refused() {
-        for number in ["9007199254740992", "-9007199254740992", "1.5", "1e3", "-0", "1e400"] {
+        for number in [
+            "9007199254740992",
+            "-9007199254740992",
+            "1.5",
+            "1e3",
+            "-0",
+            "1e400",
+        ] {
             let parsed = serde_json::from_str::<Value>(number);
-            assert!(parsed.is_err() || to_canonical_json(&parsed.unwrap()).is_err(), "{number}");
+            assert!(
+                parsed.is_err() || to_canonical_json(&parsed.unwrap()).is_err(),
+                "{number}"
+            );
         }
     }
 }

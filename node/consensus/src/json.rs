@@ -11,7 +11,10 @@ pub(crate) mod decimal {
     use std::fmt::Display;
     use std::str::FromStr;
 
-    pub(crate) fn serialize<T: Display, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<T: Display, S: Serializer>(
+        value: &T,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         to.collect_str(value)
     }
 
@@ -21,7 +24,8 @@ pub(crate) mod decimal {
         D: Deserializer<'de>,
     {
         let text = String::deserialize(from)?;
-        text.parse().map_err(|why| D::Error::custom(format!("`{text}` is not an integer: {why}")))
+        text.parse()
+            .map_err(|why| D::Error::custom(format!("`{text}` is not an integer: {why}")))
     }
 }
 
@@ -60,9 +64,26 @@ pub(crate) mod base64_list {
         to.collect_seq(list.iter().map(|bytes| to_base64(bytes)))
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Vec<u8>>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Vec<Vec<u8>>, D::Error> {
         let list = Option::<Vec<String>>::deserialize(from)?.unwrap_or_default();
-        list.iter().map(|text| from_base64(text).map_err(D::Error::custom)).collect()
+        list.iter()
+            .map(|text| from_base64(text).map_err(D::Error::custom))
+            .collect()
+    }
+}
+
+/// Bytes as upper hex.
+pub(crate) mod upper_hex {
+    use super::*;
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&hex::encode_upper(bytes))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        hex::decode(String::deserialize(from)?).map_err(D::Error::custom)
     }
 }
 
@@ -83,7 +104,9 @@ pub(crate) fn to_base64(bytes: &[u8]) -> String {
 /// Reads standard base64 with padding.
 pub(crate) fn from_base64(text: &str) -> Result<Vec<u8>, String> {
     use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.decode(text).map_err(|why| format!("not base64: {why}"))
+    base64::engine::general_purpose::STANDARD
+        .decode(text)
+        .map_err(|why| format!("not base64: {why}"))
 }
 
 /// Reads base64 of exactly `N` bytes.

@@ -58,7 +58,9 @@ pub fn verify_adjacent(
     check_not_expired(trusted, options, now)?;
     check_against(trusted, untrusted, options, now)?;
     if header.validators_hash != trusted.next_validators_hash {
-        return Err(refused("the validators are not the ones that the trusted header names"));
+        return Err(refused(
+            "the validators are not the ones that the trusted header names",
+        ));
     }
     check_signatures(trusted, untrusted)
 }
@@ -79,7 +81,9 @@ pub fn verify_non_adjacent(
     }
     check_not_expired(trusted, options, now)?;
     if trusted_next_validators.hash() != trusted.next_validators_hash {
-        return Err(refused("the trusted validators are not the ones of the trusted header"));
+        return Err(refused(
+            "the trusted validators are not the ones of the trusted header",
+        ));
     }
     check_against(trusted, untrusted, options, now)?;
     let (level, enough) = (options.trust_level, Coverage::Enough);
@@ -111,15 +115,21 @@ pub fn verify(
 
 /// Verifies the header right before `trusted`, by the hash that `trusted` carries.
 pub fn verify_backwards(trusted: &Header, untrusted: &Header) -> Result<(), LightError> {
-    untrusted.validate_basic().map_err(|why| LightError::Refused(why.into()))?;
+    untrusted
+        .validate_basic()
+        .map_err(|why| LightError::Refused(why.into()))?;
     if untrusted.chain_id != trusted.chain_id {
         return Err(refused("the header is of another chain"));
     }
     if untrusted.time >= trusted.time {
-        return Err(refused("an older header's time is not before the newer one's"));
+        return Err(refused(
+            "an older header's time is not before the newer one's",
+        ));
     }
     if untrusted.hash() != trusted.last_block_id.hash {
-        return Err(refused("the header is not the one before the trusted header"));
+        return Err(refused(
+            "the header is not the one before the trusted header",
+        ));
     }
     Ok(())
 }
@@ -129,8 +139,14 @@ fn check_not_expired(
     options: &Options,
     now: Timestamp,
 ) -> Result<(), LightError> {
-    let expired_at = trusted.time.plus_nanos(i128::from(options.trusting_period_ns));
-    if expired_at <= now { Err(LightError::Expired { expired_at }) } else { Ok(()) }
+    let expired_at = trusted
+        .time
+        .plus_nanos(i128::from(options.trusting_period_ns));
+    if expired_at <= now {
+        Err(LightError::Expired { expired_at })
+    } else {
+        Ok(())
+    }
 }
 
 fn check_against(
@@ -140,9 +156,13 @@ fn check_against(
     now: Timestamp,
 ) -> Result<(), LightError> {
     let header = &untrusted.signed_header.header;
-    untrusted.validate_basic(&trusted.chain_id).map_err(|why| LightError::Refused(why.into()))?;
+    untrusted
+        .validate_basic(&trusted.chain_id)
+        .map_err(|why| LightError::Refused(why.into()))?;
     if header.time <= trusted.time {
-        return Err(refused("a later header's time is not after the earlier one's"));
+        return Err(refused(
+            "a later header's time is not after the earlier one's",
+        ));
     }
     if header.time >= now.plus_nanos(i128::from(options.max_clock_drift_ns)) {
         return Err(refused("the header is from the future"));
@@ -154,12 +174,22 @@ fn check_signatures(trusted: &Header, untrusted: &LightBlock) -> Result<(), Ligh
     let SignedHeader { header, commit } = &untrusted.signed_header;
     let (validators, block_id) = (&untrusted.validator_set, &commit.block_id);
     let enough = Coverage::Enough;
-    verify_commit_light(&trusted.chain_id, validators, block_id, header.height, commit, enough)
-        .map_err(LightError::Refused)
+    verify_commit_light(
+        &trusted.chain_id,
+        validators,
+        block_id,
+        header.height,
+        commit,
+        enough,
+    )
+    .map_err(LightError::Refused)
 }
 
 fn heights(trusted: &Header, untrusted: &Header) -> LightError {
-    LightError::Heights { trusted: trusted.height, untrusted: untrusted.height }
+    LightError::Heights {
+        trusted: trusted.height,
+        untrusted: untrusted.height,
+    }
 }
 
 fn refused(why: &str) -> LightError {

@@ -33,7 +33,12 @@ pub fn root_and_proofs<L: AsRef<[u8]>>(leaves: &[L]) -> ([u8; 32], Vec<Proof>) {
     let root = collect_aunts(&hashes, &mut aunts);
     let total = hashes.len() as u64;
     let proofs = hashes.into_iter().zip(aunts).zip(0..);
-    let proofs = proofs.map(|((leaf_hash, aunts), index)| Proof { total, index, leaf_hash, aunts });
+    let proofs = proofs.map(|((leaf_hash, aunts), index)| Proof {
+        total,
+        index,
+        leaf_hash,
+        aunts,
+    });
     (root, proofs.collect())
 }
 
@@ -41,11 +46,23 @@ impl Proof {
     /// Whether `leaf` is at this place under `root`.
     pub fn verify(&self, root: &[u8; 32], leaf: &[u8]) -> Result<(), Invalid> {
         ensure(self.total > 0, "a Merkle proof for an empty tree")?;
-        ensure(self.index < self.total, "a Merkle proof for a leaf beyond the last")?;
-        ensure(self.aunts.len() <= MAX_AUNTS, "a Merkle proof has too many hashes")?;
-        ensure(self.leaf_hash == leaf_hash(leaf), "a Merkle proof is for another leaf")?;
+        ensure(
+            self.index < self.total,
+            "a Merkle proof for a leaf beyond the last",
+        )?;
+        ensure(
+            self.aunts.len() <= MAX_AUNTS,
+            "a Merkle proof has too many hashes",
+        )?;
+        ensure(
+            self.leaf_hash == leaf_hash(leaf),
+            "a Merkle proof is for another leaf",
+        )?;
         let computed = climb(self.index, self.total, self.leaf_hash, &self.aunts);
-        ensure(computed.as_ref() == Some(root), "a Merkle proof leads to another root")
+        ensure(
+            computed.as_ref() == Some(root),
+            "a Merkle proof leads to another root",
+        )
     }
 }
 
@@ -67,23 +84,39 @@ impl Message for Proof {
                 1 => total = value.natural("a proof's total")?,
                 2 => index = value.natural("a proof's index")?,
                 3 => leaf_hash = Some(value.array("a proof's leaf hash")?),
-                4 if aunts.len() == MAX_AUNTS => return Err(DecodeError::TooMany("hashes in a proof")),
+                4 if aunts.len() == MAX_AUNTS => {
+                    return Err(DecodeError::TooMany("hashes in a proof"));
+                }
                 4 => aunts.push(value.array("a proof's hash")?),
                 _ => return Err(reader.unknown(field)),
             }
         }
         let leaf_hash = leaf_hash.ok_or(DecodeError::Missing("a proof's leaf hash"))?;
-        Ok(Proof { total, index, leaf_hash, aunts })
+        Ok(Proof {
+            total,
+            index,
+            leaf_hash,
+            aunts,
+        })
     }
 }
 
 /// Hash of a leaf.
 fn leaf_hash(leaf: &[u8]) -> [u8; 32] {
-    Sha256::new().chain_update([0]).chain_update(leaf).finalize().into()
+    Sha256::new()
+        .chain_update([0])
+        .chain_update(leaf)
+        .finalize()
+        .into()
 }
 
 fn inner_hash(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
-    Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into()
+    Sha256::new()
+        .chain_update([1])
+        .chain_update(left)
+        .chain_update(right)
+        .finalize()
+        .into()
 }
 
 fn root_of_hashes(hashes: &[[u8; 32]]) -> [u8; 32] {
@@ -106,8 +139,12 @@ fn collect_aunts(hashes: &[[u8; 32]], aunts: &mut [Vec<[u8; 32]>]) -> [u8; 32] {
     let (left_aunts, right_aunts) = aunts.split_at_mut(split);
     let left = collect_aunts(&hashes[..split], left_aunts);
     let right = collect_aunts(&hashes[split..], right_aunts);
-    left_aunts.iter_mut().for_each(|of_leaf| of_leaf.push(right));
-    right_aunts.iter_mut().for_each(|of_leaf| of_leaf.push(left));
+    left_aunts
+        .iter_mut()
+        .for_each(|of_leaf| of_leaf.push(right));
+    right_aunts
+        .iter_mut()
+        .for_each(|of_leaf| of_leaf.push(left));
     inner_hash(&left, &right)
 }
 
@@ -121,7 +158,10 @@ fn climb(index: u64, total: u64, leaf: [u8; 32], aunts: &[[u8; 32]]) -> Option<[
     if index < left {
         Some(inner_hash(&climb(index, left, leaf, below)?, last))
     } else {
-        Some(inner_hash(last, &climb(index - left, total - left, leaf, below)?))
+        Some(inner_hash(
+            last,
+            &climb(index - left, total - left, leaf, below)?,
+        ))
     }
 }
 

@@ -42,14 +42,22 @@ pub fn verify_evidence(
 ) -> Result<(), VerifyError> {
     evidence.validate_basic()?;
     let header = &known.common.header;
-    ensure(header.height == evidence.height(), "the known header is not of the evidence's height")?;
-    ensure(evidence.time() == header.time, "the evidence has another time than its block")?;
+    ensure(
+        header.height == evidence.height(),
+        "the known header is not of the evidence's height",
+    )?;
+    ensure(
+        evidence.time() == header.time,
+        "the evidence has another time than its block",
+    )?;
     let expired = is_expired(evidence.height(), header.time, tip);
     ensure(!expired, "the evidence is too old")?;
     match evidence {
-        Evidence::DuplicateVote(evidence) => {
-            Ok(verify_duplicate_vote(evidence, tip.chain_id, known.validators)?)
-        }
+        Evidence::DuplicateVote(evidence) => Ok(verify_duplicate_vote(
+            evidence,
+            tip.chain_id,
+            known.validators,
+        )?),
         Evidence::LightClientAttack(evidence) => verify_attack(evidence, known),
     }
 }
@@ -71,7 +79,10 @@ pub fn verify_duplicate_vote(
 ) -> Result<(), Invalid> {
     let (a, b) = (&evidence.vote_a, &evidence.vote_b);
     let same_step = (a.height, a.round, a.vote_type) == (b.height, b.round, b.vote_type);
-    ensure(same_step, "the votes are not for one height, round and type")?;
+    ensure(
+        same_step,
+        "the votes are not for one height, round and type",
+    )?;
     let same_voter = a.validator_address == b.validator_address;
     ensure(same_voter, "the votes are of two validators")?;
     ensure(a.block_id != b.block_id, "the votes are for the same block")?;
@@ -93,16 +104,28 @@ fn verify_attack(
     let trusted = &known.trusted.header;
     let chain_id = &trusted.chain_id;
     let conflicting = &evidence.conflicting_block;
-    let SignedHeader { header: claimed, commit } = &conflicting.signed_header;
-    ensure(trusted.height <= claimed.height, "the known header is above the false one")?;
+    let SignedHeader {
+        header: claimed,
+        commit,
+    } = &conflicting.signed_header;
+    ensure(
+        trusted.height <= claimed.height,
+        "the known header is above the false one",
+    )?;
 
     if known.common.header.height != claimed.height {
         let (common, level) = (known.validators, TrustLevel::ONE_THIRD);
         verify_commit_trusting(chain_id, common, commit, level, Coverage::All)?;
     } else {
-        ensure(trusted.height == claimed.height, "the known header is not of the block's height")?;
+        ensure(
+            trusted.height == claimed.height,
+            "the known header is not of the block's height",
+        )?;
         let made_up = evidence.header_is_made_up(trusted);
-        ensure(!made_up, "the false header has no common height below it, yet is made up")?;
+        ensure(
+            !made_up,
+            "the false header has no common height below it, yet is made up",
+        )?;
     }
     let (signers, id) = (&conflicting.validator_set, &commit.block_id);
     verify_commit_light(chain_id, signers, id, claimed.height, commit, Coverage::All)?;
@@ -111,15 +134,23 @@ fn verify_attack(
         // A header from beyond the tip is false if the chain's time has already passed its own.
         ensure(claimed.time <= trusted.time, "the block may still come")?;
     } else {
-        ensure(trusted.hash() != claimed.hash(), "the block is the chain's own")?;
+        ensure(
+            trusted.hash() != claimed.hash(),
+            "the block is the chain's own",
+        )?;
     }
     let total = evidence.total_voting_power == known.validators.total_voting_power();
     ensure(total, "the evidence gives another total power")?;
     let blamed = evidence.blamed(known.validators, known.trusted);
     let same = named(&blamed).eq(named(&evidence.byzantine_validators));
-    Ok(ensure(same, "the evidence blames others than those who can be blamed")?)
+    Ok(ensure(
+        same,
+        "the evidence blames others than those who can be blamed",
+    )?)
 }
 
 fn named(validators: &[Validator]) -> impl Iterator<Item = (crate::types::ValidatorAddress, u64)> {
-    validators.iter().map(|validator| (validator.address, validator.voting_power))
+    validators
+        .iter()
+        .map(|validator| (validator.address, validator.voting_power))
 }

@@ -34,7 +34,10 @@ pub enum Coverage {
 
 impl TrustLevel {
     /// One third: at least one correct validator signed.
-    pub const ONE_THIRD: TrustLevel = TrustLevel { numerator: 1, denominator: 3 };
+    pub const ONE_THIRD: TrustLevel = TrustLevel {
+        numerator: 1,
+        denominator: 3,
+    };
 
     /// A trust level between 1/3 and 1.
     pub fn new(numerator: u64, denominator: u64) -> Result<Self, VerifyError> {
@@ -42,7 +45,10 @@ impl TrustLevel {
         if !at_least_a_third || numerator > denominator || denominator == 0 {
             return Err(VerifyError::TrustLevel);
         }
-        Ok(TrustLevel { numerator, denominator })
+        Ok(TrustLevel {
+            numerator,
+            denominator,
+        })
     }
 
     fn of(&self, power: u64) -> u64 {
@@ -62,11 +68,19 @@ pub fn verify_commit_full(
     commit: &Commit,
 ) -> Result<(), VerifyError> {
     check_frame(validators, block_id, height, commit)?;
-    let mut tally = Tally::new(chain_id, commit, two_thirds(validators.total_voting_power()));
+    let mut tally = Tally::new(
+        chain_id,
+        commit,
+        two_thirds(validators.total_voting_power()),
+    );
     for (index, entry, validator) in entries(validators, commit) {
         let Some(cast) = entry.cast() else { continue };
         check_address(index, cast, validator)?;
-        let counted = if matches!(entry, CommitSig::Commit(_)) { validator.voting_power } else { 0 };
+        let counted = if matches!(entry, CommitSig::Commit(_)) {
+            validator.voting_power
+        } else {
+            0
+        };
         tally.add(index, &validator.public_key, cast, counted);
     }
     tally.finish()
@@ -83,9 +97,15 @@ pub fn verify_commit_light(
     coverage: Coverage,
 ) -> Result<(), VerifyError> {
     check_frame(validators, block_id, height, commit)?;
-    let mut tally = Tally::new(chain_id, commit, two_thirds(validators.total_voting_power()));
+    let mut tally = Tally::new(
+        chain_id,
+        commit,
+        two_thirds(validators.total_voting_power()),
+    );
     for (index, entry, validator) in entries(validators, commit) {
-        let CommitSig::Commit(cast) = entry else { continue };
+        let CommitSig::Commit(cast) = entry else {
+            continue;
+        };
         check_address(index, cast, validator)?;
         tally.add(index, &validator.public_key, cast, validator.voting_power);
         if coverage == Coverage::Enough && tally.is_enough() {
@@ -104,12 +124,20 @@ pub fn verify_commit_trusting(
     trust_level: TrustLevel,
     coverage: Coverage,
 ) -> Result<(), VerifyError> {
-    let mut tally = Tally::new(chain_id, commit, trust_level.of(trusted.total_voting_power()));
+    let mut tally = Tally::new(
+        chain_id,
+        commit,
+        trust_level.of(trusted.total_voting_power()),
+    );
     let mut seen = BTreeSet::new();
     for (index, entry) in commit.signatures.iter().enumerate() {
-        let CommitSig::Commit(cast) = entry else { continue };
+        let CommitSig::Commit(cast) = entry else {
+            continue;
+        };
         let address = cast.validator_address;
-        let Some((_, validator)) = trusted.by_address(&address) else { continue };
+        let Some((_, validator)) = trusted.by_address(&address) else {
+            continue;
+        };
         if !seen.insert(address) {
             return Err(VerifyError::DoubleCount { index, address });
         }
@@ -133,7 +161,10 @@ pub fn bft_time(commit: &Commit, validators: &ValidatorSet) -> Timestamp {
         })
         .collect();
     weighted.sort();
-    let total = weighted.iter().map(|(_, power)| *power).fold(0, u64::saturating_add);
+    let total = weighted
+        .iter()
+        .map(|(_, power)| *power)
+        .fold(0, u64::saturating_add);
     let mut median = total / 2;
     for (timestamp, power) in weighted {
         if median <= power {
@@ -158,10 +189,16 @@ fn check_frame(
 ) -> Result<(), VerifyError> {
     let (got, expected) = (commit.signatures.len(), validators.len());
     if got != expected {
-        return Err(VerifyError::Entries { got, validators: expected });
+        return Err(VerifyError::Entries {
+            got,
+            validators: expected,
+        });
     }
     if commit.height != height {
-        return Err(VerifyError::Height { got: commit.height, expected: height });
+        return Err(VerifyError::Height {
+            got: commit.height,
+            expected: height,
+        });
     }
     if commit.block_id != *block_id {
         return Err(VerifyError::BlockId);
@@ -173,7 +210,11 @@ fn entries<'a>(
     validators: &'a ValidatorSet,
     commit: &'a Commit,
 ) -> impl Iterator<Item = (usize, &'a CommitSig, &'a Validator)> {
-    let pairs = commit.signatures.iter().zip(validators.validators()).enumerate();
+    let pairs = commit
+        .signatures
+        .iter()
+        .zip(validators.validators())
+        .enumerate();
     pairs.map(|(index, (entry, validator))| (index, entry, validator))
 }
 
@@ -185,7 +226,11 @@ fn check_address(
     validator: &Validator,
 ) -> Result<(), VerifyError> {
     let got = cast.validator_address;
-    if got == validator.address { Ok(()) } else { Err(VerifyError::Address { index, got }) }
+    if got == validator.address {
+        Ok(())
+    } else {
+        Err(VerifyError::Address { index, got })
+    }
 }
 
 /// Counts power and collects signatures, which are then verified together. The answer is the same
@@ -202,13 +247,23 @@ struct Tally<'a> {
 impl<'a> Tally<'a> {
     fn new(chain_id: &'a str, commit: &'a Commit, needed: u64) -> Self {
         let (batch, indices) = (BatchVerifier::new(), Vec::new());
-        Tally { chain_id, commit, needed, power: 0, batch, indices }
+        Tally {
+            chain_id,
+            commit,
+            needed,
+            power: 0,
+            batch,
+            indices,
+        }
     }
 
     fn add(&mut self, index: usize, key: &PublicKey, cast: &CommitVote, counted: u64) {
         let place = u32::try_from(index).ok();
-        let vote = place.and_then(|index| self.commit.vote(index)).expect("the entry holds a vote");
-        self.batch.push(&key.0, &vote.sign_bytes(self.chain_id), &cast.signature.0);
+        let vote = place
+            .and_then(|index| self.commit.vote(index))
+            .expect("the entry holds a vote");
+        self.batch
+            .push(&key.0, &vote.sign_bytes(self.chain_id), &cast.signature.0);
         self.indices.push(index);
         self.power = self.power.saturating_add(counted);
     }
@@ -220,9 +275,14 @@ impl<'a> Tally<'a> {
     /// Power is compared first: it is cheap, and a wrong signature cannot repair it.
     fn finish(self) -> Result<(), VerifyError> {
         if !self.is_enough() {
-            return Err(VerifyError::NotEnoughPower { got: self.power, needed: self.needed });
+            return Err(VerifyError::NotEnoughPower {
+                got: self.power,
+                needed: self.needed,
+            });
         }
-        let wrong = |place: usize| VerifyError::Signature { index: self.indices[place] };
+        let wrong = |place: usize| VerifyError::Signature {
+            index: self.indices[place],
+        };
         self.batch.verify().map_err(wrong)
     }
 }

@@ -2,6 +2,11 @@
 //! `tendermint-proto` crates, on random values: they read our bytes, write the same bytes, compute
 //! the same hashes, and read the JSON that we print.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "the lint does not see that helpers are tests"
+)]
+
 mod common;
 
 use common::random;
@@ -28,9 +33,20 @@ macro_rules! raw_messages {
 }
 
 raw_messages!(
-    raw::Block, raw::Commit, raw::CommitSig, raw::ConsensusParams, raw::Data, raw::Evidence,
-    raw::EvidenceList, raw::Header, raw::LightBlock, raw::Part, raw::Proposal, raw::ValidatorSet,
-    raw::Vote, crypto::Proof
+    raw::Block,
+    raw::Commit,
+    raw::CommitSig,
+    raw::ConsensusParams,
+    raw::Data,
+    raw::Evidence,
+    raw::EvidenceList,
+    raw::Header,
+    raw::LightBlock,
+    raw::Part,
+    raw::Proposal,
+    raw::ValidatorSet,
+    raw::Vote,
+    crypto::Proof
 );
 
 /// Passes our bytes through their reader and writer, and returns what they read.

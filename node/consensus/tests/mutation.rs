@@ -1,5 +1,10 @@
 //! Hostile bytes: no decoder panics, and what is accepted is written back as it was read.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "the lint does not see that helpers are tests"
+)]
+
 mod common;
 
 use common::random;
@@ -112,8 +117,14 @@ fn unusual_encodings_of_a_value_are_refused() {
         ("a default written out", with(b"\x38\x00")),
         ("fields out of order", [&address[..], &vote[..]].concat()),
         ("a field twice", [b"\x08\x02", &canonical[..]].concat()),
-        ("a long form of a number", [b"\x08\x81\x00", &canonical[2..]].concat()),
-        ("a missing part set header", [b"\x08\x01\x22\x00", &canonical[6..]].concat()),
+        (
+            "a long form of a number",
+            [b"\x08\x81\x00", &canonical[2..]].concat(),
+        ),
+        (
+            "a missing part set header",
+            [b"\x08\x01\x22\x00", &canonical[6..]].concat(),
+        ),
     ];
     for (what, bytes) in unusual {
         assert!(Vote::decode(&bytes).is_err(), "{what} was accepted");

@@ -50,15 +50,25 @@ impl PrivValidatorKey {
     pub fn from_json(text: &str) -> Result<Self, Invalid> {
         let file: JsonPrivValidatorKey = parse(text)?;
         let key = PrivValidatorKey(signing_key(&file.priv_key)?);
-        ensure(key.public_key() == file.pub_key, "pub_key does not belong to priv_key")?;
-        ensure(key.address() == file.address, "address does not belong to pub_key")?;
+        ensure(
+            key.public_key() == file.pub_key,
+            "pub_key does not belong to priv_key",
+        )?;
+        ensure(
+            key.address() == file.address,
+            "address does not belong to pub_key",
+        )?;
         Ok(key)
     }
 
     /// The file's text. It contains the secret.
     pub fn to_json(&self) -> String {
         let (address, pub_key) = (self.address(), self.public_key());
-        print(&JsonPrivValidatorKey { address, pub_key, priv_key: tagged(&self.0) })
+        print(&JsonPrivValidatorKey {
+            address,
+            pub_key,
+            priv_key: tagged(&self.0),
+        })
     }
 }
 
@@ -76,13 +86,16 @@ impl NodeKey {
 
     /// The file's text. It contains the secret.
     pub fn to_json(&self) -> String {
-        print(&JsonNodeKey { priv_key: tagged(&self.0) })
+        print(&JsonNodeKey {
+            priv_key: tagged(&self.0),
+        })
     }
 }
 
 fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Invalid> {
     // serde_json's message quotes no content, so no secret can leak into a log.
-    serde_json::from_str(text).map_err(|why| Invalid(format!("line {}: {:?}", why.line(), why.classify())))
+    serde_json::from_str(text)
+        .map_err(|why| Invalid(format!("line {}: {:?}", why.line(), why.classify())))
 }
 
 fn print(file: &impl Serialize) -> String {
@@ -91,16 +104,25 @@ fn print(file: &impl Serialize) -> String {
 
 fn tagged(key: &SigningKey) -> Tagged<String> {
     let bytes = [key.seed().as_slice(), &key.public_key()].concat();
-    Tagged { tag: PRIVATE_KEY_TAG.to_owned(), value: json::to_base64(&bytes) }
+    Tagged {
+        tag: PRIVATE_KEY_TAG.to_owned(),
+        value: json::to_base64(&bytes),
+    }
 }
 
 fn signing_key(private: &Tagged<String>) -> Result<SigningKey, Invalid> {
-    ensure(private.tag == PRIVATE_KEY_TAG, "priv_key is not of type tendermint/PrivKeyEd25519")?;
+    ensure(
+        private.tag == PRIVATE_KEY_TAG,
+        "priv_key is not of type tendermint/PrivKeyEd25519",
+    )?;
     let bytes: [u8; 64] = json::array_from_base64(&private.value)
         .map_err(|_| Invalid::new("priv_key is not base64 of 64 bytes"))?;
     let (seed, public) = bytes.split_at(32);
     let key = SigningKey::from_seed(seed.try_into().expect("32 of 64 bytes"));
-    ensure(key.public_key() == public, "the halves of priv_key do not belong together")?;
+    ensure(
+        key.public_key() == public,
+        "the halves of priv_key do not belong together",
+    )?;
     Ok(key)
 }
 

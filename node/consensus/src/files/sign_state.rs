@@ -37,7 +37,12 @@ pub struct SignState {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<Signature>,
     /// The bytes that were signed.
-    #[serde(default, rename = "signbytes", with = "upper_hex", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        rename = "signbytes",
+        with = "json::upper_hex",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub sign_bytes: Vec<u8>,
 }
 
@@ -81,7 +86,10 @@ impl SignState {
     pub fn from_json(text: &str) -> Result<Self, Invalid> {
         let state: SignState = parse(text)?;
         let both = state.signature.is_some() != state.sign_bytes.is_empty();
-        ensure(both, "signature and signbytes must be there together, or neither")?;
+        ensure(
+            both,
+            "signature and signbytes must be there together, or neither",
+        )?;
         Ok(state)
     }
 
@@ -104,8 +112,17 @@ impl SignState {
             return Ok(Decision::Sign);
         }
         if asked < last {
-            let SignState { height, round, step, .. } = *self;
-            return Err(Refusal::Regression { height, round, step });
+            let SignState {
+                height,
+                round,
+                step,
+                ..
+            } = *self;
+            return Err(Refusal::Regression {
+                height,
+                round,
+                step,
+            });
         }
         let signature = self.signature.ok_or(Refusal::Incomplete)?;
         let before = without_time(step, &self.sign_bytes).map_err(|_| Refusal::Incomplete)?;
@@ -113,7 +130,10 @@ impl SignState {
         if before.rest != now.rest {
             return Err(Refusal::Conflict);
         }
-        Ok(Decision::Reuse { signature, timestamp: before.timestamp })
+        Ok(Decision::Reuse {
+            signature,
+            timestamp: before.timestamp,
+        })
     }
 
     /// The state after a signature.
@@ -124,7 +144,13 @@ impl SignState {
         sign_bytes: Vec<u8>,
         signature: Signature,
     ) -> Self {
-        SignState { height, round, step, signature: Some(signature), sign_bytes }
+        SignState {
+            height,
+            round,
+            step,
+            signature: Some(signature),
+            sign_bytes,
+        }
     }
 }
 
@@ -182,17 +208,4 @@ fn without_time(step: Step, sign_bytes: &[u8]) -> Result<Signed<'_>, DecodeError
     }
     let timestamp = timestamp.ok_or(DecodeError::Missing("a timestamp"))?;
     Ok(Signed { timestamp, rest })
-}
-
-/// Bytes as upper hex.
-mod upper_hex {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&hex::encode_upper(bytes))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
-        hex::decode(String::deserialize(from)?).map_err(D::Error::custom)
-    }
 }

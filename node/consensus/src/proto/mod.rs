@@ -31,6 +31,10 @@ pub trait Message: Sized {
     /// Reads a value, and refuses bytes that `encode` would not have written.
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let value = Self::read(bytes)?;
-        if value.encode() == bytes { Ok(value) } else { Err(DecodeError::NotCanonical) }
+        if value.encode() == bytes {
+            Ok(value)
+        } else {
+            Err(DecodeError::NotCanonical)
+        }
     }
 }

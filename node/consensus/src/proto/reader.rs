@@ -24,7 +24,10 @@ pub enum Value<'a> {
 impl<'a> Reader<'a> {
     /// Reads `bytes` as the message of this name (for errors).
     pub fn new(message: &'static str, bytes: &'a [u8]) -> Self {
-        Reader { rest: bytes, message }
+        Reader {
+            rest: bytes,
+            message,
+        }
     }
 
     /// Reads bytes that stand behind their length, as sign bytes do.
@@ -43,12 +46,15 @@ impl<'a> Reader<'a> {
             return Ok(None);
         }
         let key = self.varint()?;
-        let field = u32::try_from(key >> 3).map_err(|_| DecodeError::OutOfRange("a field number"))?;
+        let field =
+            u32::try_from(key >> 3).map_err(|_| DecodeError::OutOfRange("a field number"))?;
         let value = match key & 7 {
             0 => Value::Varint(self.varint()?),
             1 => {
                 let bytes = self.take(8)?;
-                Value::Fixed64(u64::from_le_bytes(bytes.try_into().expect("eight were taken")))
+                Value::Fixed64(u64::from_le_bytes(
+                    bytes.try_into().expect("eight were taken"),
+                ))
             }
             2 => {
                 let length = usize::try_from(self.varint()?).map_err(|_| DecodeError::Truncated)?;
@@ -61,11 +67,17 @@ impl<'a> Reader<'a> {
 
     /// The error for a field that the message does not have.
     pub fn unknown(&self, field: u32) -> DecodeError {
-        DecodeError::UnknownField { message: self.message, field }
+        DecodeError::UnknownField {
+            message: self.message,
+            field,
+        }
     }
 
     fn take(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
-        let (taken, rest) = self.rest.split_at_checked(length).ok_or(DecodeError::Truncated)?;
+        let (taken, rest) = self
+            .rest
+            .split_at_checked(length)
+            .ok_or(DecodeError::Truncated)?;
         self.rest = rest;
         Ok(taken)
     }
@@ -128,14 +140,20 @@ impl<'a> Value<'a> {
     /// As a fixed number of bytes.
     pub fn array<const N: usize>(self, what: &'static str) -> Result<[u8; N], DecodeError> {
         let bytes = self.bytes()?;
-        bytes.try_into().map_err(|_| DecodeError::Length { what, got: bytes.len() })
+        bytes.try_into().map_err(|_| DecodeError::Length {
+            what,
+            got: bytes.len(),
+        })
     }
 
     /// As a string of at most `max` bytes.
     pub fn string(self, what: &'static str, max: usize) -> Result<String, DecodeError> {
         let bytes = self.bytes()?;
         if bytes.len() > max {
-            return Err(DecodeError::Length { what, got: bytes.len() });
+            return Err(DecodeError::Length {
+                what,
+                got: bytes.len(),
+            });
         }
         let text = std::str::from_utf8(bytes).map_err(|_| DecodeError::OutOfRange(what))?;
         Ok(text.to_owned())

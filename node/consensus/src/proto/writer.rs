@@ -25,7 +25,9 @@ impl Writer {
 
     /// The bytes behind their length, as streams and sign bytes have them.
     pub fn finish_delimited(self) -> Vec<u8> {
-        let mut framed = Writer { out: Vec::with_capacity(self.out.len() + 5) };
+        let mut framed = Writer {
+            out: Vec::with_capacity(self.out.len() + 5),
+        };
         framed.varint(self.out.len() as u64);
         framed.out.extend_from_slice(&self.out);
         framed.out

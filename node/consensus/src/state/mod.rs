@@ -72,7 +72,10 @@ impl ChainState {
     /// genesis names must be the same.
     pub fn from_genesis(genesis: &Genesis, app_hash: AppHash) -> Result<Self, Invalid> {
         let expected = genesis.app_hash == AppHash::default() || genesis.app_hash == app_hash;
-        ensure(expected, "the genesis state has another app hash than the genesis says")?;
+        ensure(
+            expected,
+            "the genesis state has another app hash than the genesis says",
+        )?;
         let validators = genesis.validator_set()?;
         let mut next_validators = validators.clone();
         next_validators.increment_proposer_priority(1);
@@ -93,7 +96,11 @@ impl ChainState {
 
     /// Height of the next block.
     pub fn next_height(&self) -> u64 {
-        if self.last_height == 0 { self.initial_height } else { self.last_height + 1 }
+        if self.last_height == 0 {
+            self.initial_height
+        } else {
+            self.last_height + 1
+        }
     }
 
     /// Whether the next block is the first one.
@@ -119,7 +126,10 @@ impl ChainState {
     ) -> Block {
         let data = Data { txs };
         let header = Header {
-            version: Version { block: BLOCK_PROTOCOL, app: self.consensus_params.version.app },
+            version: Version {
+                block: BLOCK_PROTOCOL,
+                app: self.consensus_params.version.app,
+            },
             chain_id: self.chain_id.clone(),
             height: self.next_height(),
             time: self.next_time(&last_commit),
@@ -134,7 +144,12 @@ impl ChainState {
             evidence_hash: evidence.hash(),
             proposer_address: proposer,
         };
-        Block { header, data, evidence, last_commit }
+        Block {
+            header,
+            data,
+            evidence,
+            last_commit,
+        }
     }
 
     /// The state after a block that was decided, validated and executed. An error means that the

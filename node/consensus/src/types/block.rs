@@ -33,7 +33,11 @@ pub struct Block {
 impl Data {
     /// Merkle root over the hashes of the transactions.
     pub fn hash(&self) -> Digest {
-        let ids: Vec<[u8; 32]> = self.txs.iter().map(|tx| Sha256::digest(tx).into()).collect();
+        let ids: Vec<[u8; 32]> = self
+            .txs
+            .iter()
+            .map(|tx| Sha256::digest(tx).into())
+            .collect();
         Digest::new(merkle::root(&ids))
     }
 }
@@ -51,7 +55,10 @@ impl Block {
 
     /// The block's name, given its parts.
     pub fn id(&self, parts: &PartSet) -> BlockId {
-        BlockId { hash: self.hash(), part_set_header: parts.header() }
+        BlockId {
+            hash: self.hash(),
+            part_set_header: parts.header(),
+        }
     }
 
     /// The rules that a block must keep by itself (`Block.ValidateBasic` of CometBFT v0.38): the
@@ -86,7 +93,9 @@ impl Message for Data {
             match field {
                 // An empty transaction costs 2 bytes on the wire and 24 in memory: refuse it, so
                 // that a block does not grow when it is read. No transaction is empty.
-                1 if value.bytes()?.is_empty() => return Err(DecodeError::Missing("a transaction")),
+                1 if value.bytes()?.is_empty() => {
+                    return Err(DecodeError::Missing("a transaction"));
+                }
                 1 => data.txs.push(value.bytes()?.to_vec()),
                 _ => return Err(reader.unknown(field)),
             }
@@ -105,7 +114,10 @@ impl Message for Block {
 
     fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
         if bytes.len() > MAX_BLOCK_BYTES {
-            return Err(DecodeError::Length { what: "a block", got: bytes.len() });
+            return Err(DecodeError::Length {
+                what: "a block",
+                got: bytes.len(),
+            });
         }
         let mut reader = Reader::new("Block", bytes);
         let (mut header, mut data, mut evidence, mut last_commit) = (None, None, None, None);

@@ -11,7 +11,9 @@ use std::fmt;
 pub struct Digest(Option<[u8; 32]>);
 
 /// How many parts a block has, and the Merkle root over them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct PartSetHeader {
     /// Number of parts.
     pub total: u32,
@@ -20,7 +22,9 @@ pub struct PartSetHeader {
 }
 
 /// The name of a block. The default value stands for "no block" (nil).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct BlockId {
     /// The header's hash.
     pub hash: Digest,
@@ -43,7 +47,10 @@ impl Digest {
         if bytes.is_empty() {
             return Ok(Digest::EMPTY);
         }
-        let length = DecodeError::Length { what: "a hash", got: bytes.len() };
+        let length = DecodeError::Length {
+            what: "a hash",
+            got: bytes.len(),
+        };
         bytes.try_into().map(Digest::new).map_err(|_| length)
     }
 
@@ -67,7 +74,10 @@ impl BlockId {
     /// No block: what a vote for nil carries.
     pub const NIL: BlockId = BlockId {
         hash: Digest::EMPTY,
-        part_set_header: PartSetHeader { total: 0, hash: Digest::EMPTY },
+        part_set_header: PartSetHeader {
+            total: 0,
+            hash: Digest::EMPTY,
+        },
     };
 
     /// Whether this stands for no block.
@@ -83,7 +93,10 @@ impl BlockId {
 
     /// Refuses everything that is neither nil nor complete.
     pub fn validate_nil_or_complete(&self) -> Result<(), Invalid> {
-        ensure(self.is_nil() || self.is_complete(), "a block id is neither nil nor complete")
+        ensure(
+            self.is_nil() || self.is_complete(),
+            "a block id is neither nil nor complete",
+        )
     }
 
     /// The order in which the votes of an equivocation stand: hash, then the encoded part set
@@ -163,6 +176,8 @@ impl<'de> Deserialize<'de> for Digest {
         if text.is_empty() {
             return Ok(Digest::EMPTY);
         }
-        json::array_from_hex(&text).map(Digest::new).map_err(serde::de::Error::custom)
+        json::array_from_hex(&text)
+            .map(Digest::new)
+            .map_err(serde::de::Error::custom)
     }
 }

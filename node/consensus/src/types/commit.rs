@@ -58,7 +58,10 @@ impl Commit {
     /// The rules that a commit must keep by itself (`Commit.ValidateBasic` of CometBFT v0.38).
     /// The empty commit of height 0 keeps them.
     pub fn validate_basic(&self) -> Result<(), Invalid> {
-        ensure(self.signatures.len() <= MAX_VOTES, "a commit has more than 10,000 entries")?;
+        ensure(
+            self.signatures.len() <= MAX_VOTES,
+            "a commit has more than 10,000 entries",
+        )?;
         if self.height > 0 {
             ensure(!self.block_id.is_nil(), "a commit is for no block")?;
             ensure(!self.signatures.is_empty(), "a commit has no signatures")?;
@@ -91,7 +94,9 @@ impl CommitSig {
     /// The entry for a precommit of the round in which `decided` won. A signed vote for another
     /// block counts as absent: a commit has no place for it.
     pub fn of_vote(vote: &Vote, decided: &BlockId) -> CommitSig {
-        let Some(signature) = vote.signature else { return CommitSig::Absent };
+        let Some(signature) = vote.signature else {
+            return CommitSig::Absent;
+        };
         let cast = CommitVote {
             validator_address: vote.validator_address,
             timestamp: vote.timestamp,
@@ -163,9 +168,11 @@ impl Message for CommitSig {
         let timestamp = timestamp.ok_or(DecodeError::Missing("a timestamp"))?;
         let cast = match (address, signature) {
             (None, None) => None,
-            (Some(validator_address), Some(signature)) => {
-                Some(CommitVote { validator_address, timestamp, signature })
-            }
+            (Some(validator_address), Some(signature)) => Some(CommitVote {
+                validator_address,
+                timestamp,
+                signature,
+            }),
             _ => return Err(DecodeError::Missing("an address or a signature")),
         };
         CommitSig::from_flag(flag, cast)
@@ -226,14 +233,22 @@ impl Serialize for CommitSig {
 
 impl<'de> Deserialize<'de> for CommitSig {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let JsonCommitSig { block_id_flag, validator_address, timestamp, signature } =
-            JsonCommitSig::deserialize(from)?;
+        let JsonCommitSig {
+            block_id_flag,
+            validator_address,
+            timestamp,
+            signature,
+        } = JsonCommitSig::deserialize(from)?;
         let cast = match signature {
             None if validator_address.is_empty() => None,
             None => return Err(D::Error::custom("a signature is missing")),
             Some(signature) => {
                 let validator_address = validator_address.parse().map_err(D::Error::custom)?;
-                Some(CommitVote { validator_address, timestamp, signature })
+                Some(CommitVote {
+                    validator_address,
+                    timestamp,
+                    signature,
+                })
             }
         };
         CommitSig::from_flag(u64::from(block_id_flag), cast).map_err(D::Error::custom)

@@ -137,12 +137,19 @@ impl Evidence {
             Evidence::DuplicateVote(e) => {
                 let offender = e.vote_a.validator_address;
                 let kind = MisbehaviourKind::DuplicateVote;
-                vec![told(kind, offender, e.validator_power, e.total_voting_power)]
+                vec![told(
+                    kind,
+                    offender,
+                    e.validator_power,
+                    e.total_voting_power,
+                )]
             }
             Evidence::LightClientAttack(e) => {
                 let kind = MisbehaviourKind::LightClientAttack;
                 let offenders = e.byzantine_validators.iter();
-                offenders.map(|v| told(kind, v.address, v.voting_power, e.total_voting_power)).collect()
+                offenders
+                    .map(|v| told(kind, v.address, v.voting_power, e.total_voting_power))
+                    .collect()
             }
         }
     }
@@ -181,7 +188,10 @@ impl DuplicateVoteEvidence {
         self.vote_a.validate_basic()?;
         self.vote_b.validate_basic()?;
         let in_order = self.vote_a.block_id.key() < self.vote_b.block_id.key();
-        ensure(in_order, "the votes of an equivocation are not in the order of their blocks")
+        ensure(
+            in_order,
+            "the votes of an equivocation are not in the order of their blocks",
+        )
     }
 }
 
@@ -194,7 +204,11 @@ impl LightClientAttackEvidence {
         if let Some(hash) = header.bytes() {
             bytes[..31].copy_from_slice(&hash[..31]);
         }
-        Sha256::new().chain_update(bytes).chain_update(zigzag(self.common_height)).finalize().into()
+        Sha256::new()
+            .chain_update(bytes)
+            .chain_update(zigzag(self.common_height))
+            .finalize()
+            .into()
     }
 
     /// Whether the false header could not have come from the state that `trusted` came from. If it
@@ -221,25 +235,37 @@ impl LightClientAttackEvidence {
         let member = |set: &ValidatorSet, address| set.by_address(&address).map(|(_, v)| v.clone());
         let mut blamed: Vec<_> = if self.header_is_made_up(&trusted.header) {
             let signers = commit.signatures.iter().filter_map(signed);
-            signers.filter_map(|address| member(common, address)).collect()
+            signers
+                .filter_map(|address| member(common, address))
+                .collect()
         } else if trusted.commit.round == commit.round {
             let both = commit.signatures.iter().zip(&trusted.commit.signatures);
             let both = both.filter(|(_, own)| signed(own).is_some());
             let signers = both.filter_map(|(entry, _)| signed(entry));
-            signers.filter_map(|address| member(&conflicting.validator_set, address)).collect()
+            signers
+                .filter_map(|address| member(&conflicting.validator_set, address))
+                .collect()
         } else {
             Vec::new()
         };
         blamed.sort_by(|a, b| {
-            b.voting_power.cmp(&a.voting_power).then_with(|| a.address.cmp(&b.address))
+            b.voting_power
+                .cmp(&a.voting_power)
+                .then_with(|| a.address.cmp(&b.address))
         });
         blamed
     }
 
     fn validate_basic(&self) -> Result<(), Invalid> {
         let header = &self.conflicting_block.signed_header.header;
-        ensure(self.total_voting_power > 0, "evidence of an attack has no voting power")?;
-        ensure(self.common_height > 0, "evidence of an attack has common height 0")?;
+        ensure(
+            self.total_voting_power > 0,
+            "evidence of an attack has no voting power",
+        )?;
+        ensure(
+            self.common_height > 0,
+            "evidence of an attack has common height 0",
+        )?;
         let before = self.common_height <= header.height;
         ensure(before, "an attack's common height is above its block")?;
         self.conflicting_block.validate_basic(&header.chain_id)
@@ -283,4 +309,3 @@ impl From<EvidenceList> for JsonEvidenceList {
         JsonEvidenceList { evidence: list.0 }
     }
 }
-

@@ -1,11 +1,9 @@
 //! The protobuf form of evidence.
 
-use super::{
-    DuplicateVoteEvidence, Evidence, EvidenceList, LightClientAttackEvidence, Timestamp,
-};
+use super::commit::MAX_VOTES;
+use super::{DuplicateVoteEvidence, Evidence, EvidenceList, LightClientAttackEvidence, Timestamp};
 use crate::error::DecodeError;
 use crate::proto::{Message, Reader, Writer};
-use super::commit::MAX_VOTES;
 
 /// `Evidence`: a choice of one.
 impl Message for Evidence {

@@ -56,7 +56,9 @@ impl Genesis {
         let parsed: Result<Genesis, _> = serde_json::from_str(text);
         let mut genesis = parsed.map_err(|why| Invalid::new(format!("genesis.json: {why}")))?;
         genesis.initial_height = genesis.initial_height.max(1);
-        genesis.validate().map_err(|Invalid(why)| Invalid(format!("genesis.json: {why}")))?;
+        genesis
+            .validate()
+            .map_err(|Invalid(why)| Invalid(format!("genesis.json: {why}")))?;
         Ok(genesis)
     }
 
@@ -69,13 +71,18 @@ impl Genesis {
     /// filled in, as RFC 8785 JSON. Layout and order of the file do not change it.
     pub fn hash(&self) -> Result<Hash, Invalid> {
         let value = serde_json::to_value(self).expect("a genesis has only string keys");
-        Ok(welkin_runtime::crypto::blake3_hash(to_canonical_json(&value)?.as_bytes()))
+        Ok(welkin_runtime::crypto::blake3_hash(
+            to_canonical_json(&value)?.as_bytes(),
+        ))
     }
 
     /// The validators of the first block, at the first proposer's turn.
     pub fn validator_set(&self) -> Result<ValidatorSet, Invalid> {
         let members = self.validators.iter();
-        let members = members.map(|v| ValidatorUpdate { public_key: v.public_key, power: v.power });
+        let members = members.map(|v| ValidatorUpdate {
+            public_key: v.public_key,
+            power: v.power,
+        });
         ValidatorSet::new(&members.collect::<Vec<_>>())
     }
 
@@ -86,7 +93,10 @@ impl Genesis {
         let short = self.chain_id.len() <= MAX_CHAIN_ID_BYTES;
         ensure(short, "chain_id is longer than 50 bytes")?;
         ensure(self.initial_height > 0, "initial_height is 0")?;
-        ensure(self.genesis_time.to_runtime().is_some(), "genesis_time is before 1970")?;
+        ensure(
+            self.genesis_time.to_runtime().is_some(),
+            "genesis_time is before 1970",
+        )?;
         self.consensus_params.validate_basic()?;
         self.validator_set()?;
         self.hash()?;
@@ -110,12 +120,24 @@ impl TryFrom<JsonGenesisValidator> for GenesisValidator {
     type Error = Invalid;
 
     fn try_from(json: JsonGenesisValidator) -> Result<Self, Invalid> {
-        let JsonGenesisValidator { address, pub_key, power, name } = json;
+        let JsonGenesisValidator {
+            address,
+            pub_key,
+            power,
+            name,
+        } = json;
         let own = pub_key.address();
         if address.is_some_and(|given| given != own) {
-            return Err(Invalid(format!("the address of validator `{name}` should be {own}")));
+            return Err(Invalid(format!(
+                "the address of validator `{name}` should be {own}"
+            )));
         }
-        Ok(GenesisValidator { address: own, public_key: pub_key, power, name })
+        Ok(GenesisValidator {
+            address: own,
+            public_key: pub_key,
+            power,
+            name,
+        })
     }
 }
 

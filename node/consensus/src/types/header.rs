@@ -96,10 +96,19 @@ impl Header {
 
     /// The rules that a header must keep by itself (`Header.ValidateBasic` of CometBFT v0.38).
     pub fn validate_basic(&self) -> Result<(), Invalid> {
-        ensure(self.version.block == BLOCK_PROTOCOL, "the block protocol is not 11")?;
-        ensure(self.chain_id.len() <= MAX_CHAIN_ID_BYTES, "the chain id is longer than 50 bytes")?;
+        ensure(
+            self.version.block == BLOCK_PROTOCOL,
+            "the block protocol is not 11",
+        )?;
+        ensure(
+            self.chain_id.len() <= MAX_CHAIN_ID_BYTES,
+            "the chain id is longer than 50 bytes",
+        )?;
         ensure(self.height > 0, "a header has height 0")?;
-        ensure(self.app_hash.0.len() <= MAX_APP_HASH_BYTES, "the app hash is too long")?;
+        ensure(
+            self.app_hash.0.len() <= MAX_APP_HASH_BYTES,
+            "the app hash is too long",
+        )?;
         Ok(())
     }
 }
@@ -209,7 +218,10 @@ impl Header {
 impl AppHash {
     fn from_slice(bytes: &[u8]) -> Result<Self, DecodeError> {
         if bytes.len() > MAX_APP_HASH_BYTES {
-            return Err(DecodeError::Length { what: "an app hash", got: bytes.len() });
+            return Err(DecodeError::Length {
+                what: "an app hash",
+                got: bytes.len(),
+            });
         }
         Ok(AppHash(bytes.to_vec()))
     }

@@ -57,7 +57,11 @@ impl Message for PublicKey {
 
 impl Serialize for PublicKey {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        Tagged { tag: PUBLIC_KEY_TAG.to_owned(), value: json::to_base64(&self.0) }.serialize(to)
+        Tagged {
+            tag: PUBLIC_KEY_TAG.to_owned(),
+            value: json::to_base64(&self.0),
+        }
+        .serialize(to)
     }
 }
 
@@ -65,9 +69,13 @@ impl<'de> Deserialize<'de> for PublicKey {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let Tagged { tag, value } = Tagged::<String>::deserialize(from)?;
         if tag != PUBLIC_KEY_TAG {
-            return Err(D::Error::custom(format!("`{tag}` is not a key type of this chain")));
+            return Err(D::Error::custom(format!(
+                "`{tag}` is not a key type of this chain"
+            )));
         }
-        json::array_from_base64(&value).map(PublicKey).map_err(D::Error::custom)
+        json::array_from_base64(&value)
+            .map(PublicKey)
+            .map_err(D::Error::custom)
     }
 }
 
@@ -80,7 +88,9 @@ impl Serialize for Signature {
 impl<'de> Deserialize<'de> for Signature {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
-        json::array_from_base64(&text).map(Signature).map_err(D::Error::custom)
+        json::array_from_base64(&text)
+            .map(Signature)
+            .map_err(D::Error::custom)
     }
 }
 
@@ -92,7 +102,9 @@ pub(super) fn optional_signature<'de, D: Deserializer<'de>>(
     if text.is_empty() {
         return Ok(None);
     }
-    json::array_from_base64(&text).map(|bytes| Some(Signature(bytes))).map_err(D::Error::custom)
+    json::array_from_base64(&text)
+        .map(|bytes| Some(Signature(bytes)))
+        .map_err(D::Error::custom)
 }
 
 impl Serialize for ValidatorAddress {

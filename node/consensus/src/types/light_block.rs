@@ -28,9 +28,18 @@ impl SignedHeader {
     pub fn validate_basic(&self, chain_id: &str) -> Result<(), Invalid> {
         self.header.validate_basic()?;
         self.commit.validate_basic()?;
-        ensure(self.header.chain_id == chain_id, "a header is of another chain")?;
-        ensure(self.commit.height == self.header.height, "a commit is not of its header's height")?;
-        ensure(self.commit.block_id.hash == self.header.hash(), "a commit is not for its header")
+        ensure(
+            self.header.chain_id == chain_id,
+            "a header is of another chain",
+        )?;
+        ensure(
+            self.commit.height == self.header.height,
+            "a commit is not of its header's height",
+        )?;
+        ensure(
+            self.commit.block_id.hash == self.header.hash(),
+            "a commit is not for its header",
+        )
     }
 }
 
@@ -83,6 +92,9 @@ impl Message for LightBlock {
         }
         let signed_header = signed_header.ok_or(DecodeError::Missing("a signed header"))?;
         let validator_set = validator_set.ok_or(DecodeError::Missing("a validator set"))?;
-        Ok(LightBlock { signed_header, validator_set })
+        Ok(LightBlock {
+            signed_header,
+            validator_set,
+        })
     }
 }

@@ -29,7 +29,9 @@ pub use evidence::{
     MisbehaviourKind,
 };
 pub use genesis::{Genesis, GenesisValidator};
-pub use header::{AppHash, BLOCK_PROTOCOL, Header, MAX_APP_HASH_BYTES, MAX_CHAIN_ID_BYTES, Version};
+pub use header::{
+    AppHash, BLOCK_PROTOCOL, Header, MAX_APP_HASH_BYTES, MAX_CHAIN_ID_BYTES, Version,
+};
 pub use keys::{PublicKey, Signature, ValidatorAddress};
 pub use light_block::{LightBlock, SignedHeader};
 pub use params::{

@@ -81,13 +81,18 @@ pub struct ConsensusParams {
 impl Default for ConsensusParams {
     fn default() -> Self {
         ConsensusParams {
-            block: BlockParams { max_bytes: 22_020_096, max_gas: -1 },
+            block: BlockParams {
+                max_bytes: 22_020_096,
+                max_gas: -1,
+            },
             evidence: EvidenceParams {
                 max_age_num_blocks: 100_000,
                 max_age_duration_ns: 48 * 3600 * NANOS_PER_SECOND,
                 max_bytes: 1_048_576,
             },
-            validator: ValidatorParams { pub_key_types: vec![ED25519_KEY_TYPE.to_owned()] },
+            validator: ValidatorParams {
+                pub_key_types: vec![ED25519_KEY_TYPE.to_owned()],
+            },
             version: VersionParams::default(),
             abci: AbciParams::default(),
         }
@@ -114,16 +119,34 @@ impl ConsensusParams {
         let max_bytes = self.block.max_bytes;
         let limit = MAX_BLOCK_BYTES as i64;
         let sensible = max_bytes == -1 || (1..=limit).contains(&max_bytes);
-        ensure(sensible, "block.max_bytes must be -1 or between 1 and 104857600")?;
+        ensure(
+            sensible,
+            "block.max_bytes must be -1 or between 1 and 104857600",
+        )?;
         ensure(self.block.max_gas >= -1, "block.max_gas must be -1 or more")?;
-        ensure(self.evidence.max_age_num_blocks > 0, "evidence.max_age_num_blocks must be above 0")?;
-        ensure(self.evidence.max_age_duration_ns > 0, "evidence.max_age_duration must be above 0")?;
+        ensure(
+            self.evidence.max_age_num_blocks > 0,
+            "evidence.max_age_num_blocks must be above 0",
+        )?;
+        ensure(
+            self.evidence.max_age_duration_ns > 0,
+            "evidence.max_age_duration must be above 0",
+        )?;
         let fits = (0..=self.max_block_bytes() as i64).contains(&self.evidence.max_bytes);
-        ensure(fits, "evidence.max_bytes must be between 0 and block.max_bytes")?;
+        ensure(
+            fits,
+            "evidence.max_bytes must be between 0 and block.max_bytes",
+        )?;
         let only_ed25519 = self.validator.pub_key_types == [ED25519_KEY_TYPE];
-        ensure(only_ed25519, "validator.pub_key_types must be [\"ed25519\"]")?;
+        ensure(
+            only_ed25519,
+            "validator.pub_key_types must be [\"ed25519\"]",
+        )?;
         let never = self.abci.vote_extensions_enable_height == 0;
-        ensure(never, "abci.vote_extensions_enable_height must be 0: there are no vote extensions")
+        ensure(
+            never,
+            "abci.vote_extensions_enable_height must be 0: there are no vote extensions",
+        )
     }
 }
 
@@ -169,7 +192,10 @@ impl Message for BlockParams {
 
     fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new("BlockParams", bytes);
-        let mut params = BlockParams { max_bytes: 0, max_gas: 0 };
+        let mut params = BlockParams {
+            max_bytes: 0,
+            max_gas: 0,
+        };
         while let Some((field, value)) = reader.next_field()? {
             match field {
                 1 => params.max_bytes = value.int()?,
@@ -200,8 +226,11 @@ impl Message for Duration {
                 _ => return Err(reader.unknown(field)),
             }
         }
-        let sum = seconds.checked_mul(NANOS_PER_SECOND).and_then(|whole| whole.checked_add(nanos));
-        sum.map(Duration).ok_or(DecodeError::OutOfRange("a duration"))
+        let sum = seconds
+            .checked_mul(NANOS_PER_SECOND)
+            .and_then(|whole| whole.checked_add(nanos));
+        sum.map(Duration)
+            .ok_or(DecodeError::OutOfRange("a duration"))
     }
 }
 
@@ -214,8 +243,11 @@ impl Message for EvidenceParams {
 
     fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new("EvidenceParams", bytes);
-        let mut params =
-            EvidenceParams { max_age_num_blocks: 0, max_age_duration_ns: 0, max_bytes: 0 };
+        let mut params = EvidenceParams {
+            max_age_num_blocks: 0,
+            max_age_duration_ns: 0,
+            max_bytes: 0,
+        };
         while let Some((field, value)) = reader.next_field()? {
             match field {
                 1 => params.max_age_num_blocks = value.int()?,
@@ -237,7 +269,9 @@ impl Message for ValidatorParams {
 
     fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new("ValidatorParams", bytes);
-        let mut params = ValidatorParams { pub_key_types: Vec::new() };
+        let mut params = ValidatorParams {
+            pub_key_types: Vec::new(),
+        };
         while let Some((field, value)) = reader.next_field()? {
             match field {
                 1 if params.pub_key_types.len() == 16 => {

@@ -48,20 +48,38 @@ impl Part {
     /// the index check of ASA-2025-002).
     pub fn validate_basic(&self) -> Result<(), Invalid> {
         let (index, total) = (u64::from(self.index), self.proof.total);
-        ensure(total <= u64::from(MAX_PARTS), "a part's set has too many parts")?;
-        ensure(self.proof.index == index, "a part's index is not that of its proof")?;
+        ensure(
+            total <= u64::from(MAX_PARTS),
+            "a part's set has too many parts",
+        )?;
+        ensure(
+            self.proof.index == index,
+            "a part's index is not that of its proof",
+        )?;
         ensure(index < total, "a part's index is beyond its set's last")?;
-        ensure(!self.bytes.is_empty() && self.bytes.len() <= PART_BYTES, "a part has a wrong size")?;
+        ensure(
+            !self.bytes.is_empty() && self.bytes.len() <= PART_BYTES,
+            "a part has a wrong size",
+        )?;
         let last = index + 1 == total;
-        ensure(last || self.bytes.len() == PART_BYTES, "a part that is not the last is not full")
+        ensure(
+            last || self.bytes.len() == PART_BYTES,
+            "a part that is not the last is not full",
+        )
     }
 
     /// Whether this part belongs to the set with this header.
     pub fn verify(&self, header: &PartSetHeader) -> Result<(), Invalid> {
         self.validate_basic()?;
         let same_total = self.proof.total == u64::from(header.total);
-        ensure(same_total, "a part is from a set with another number of parts")?;
-        let root = header.hash.bytes().ok_or_else(|| Invalid::new("a part set has no hash"))?;
+        ensure(
+            same_total,
+            "a part is from a set with another number of parts",
+        )?;
+        let root = header
+            .hash
+            .bytes()
+            .ok_or_else(|| Invalid::new("a part set has no hash"))?;
         self.proof.verify(&root, &self.bytes)
     }
 }
@@ -72,18 +90,38 @@ impl PartSet {
         let chunks: Vec<_> = bytes.chunks(PART_BYTES).collect();
         let (root, proofs) = merkle::root_and_proofs(&chunks);
         let count = chunks.len() as u32;
-        let header = PartSetHeader { total: count, hash: Digest::new(root) };
+        let header = PartSetHeader {
+            total: count,
+            hash: Digest::new(root),
+        };
         let parts = (0..).zip(chunks).zip(proofs);
-        let parts = parts.map(|((index, chunk), proof)| Part { index, bytes: chunk.to_vec(), proof });
-        PartSet { header, parts: parts.map(Some).collect(), count, byte_size: bytes.len() }
+        let parts = parts.map(|((index, chunk), proof)| Part {
+            index,
+            bytes: chunk.to_vec(),
+            proof,
+        });
+        PartSet {
+            header,
+            parts: parts.map(Some).collect(),
+            count,
+            byte_size: bytes.len(),
+        }
     }
 
     /// A set of which no part is here yet. Refuses headers that no block can have.
     pub fn missing(header: PartSetHeader) -> Result<Self, Invalid> {
         ensure(header.total <= MAX_PARTS, "a part set has too many parts")?;
-        ensure(header.total > 0 && !header.hash.is_empty(), "a part set has no parts")?;
+        ensure(
+            header.total > 0 && !header.hash.is_empty(),
+            "a part set has no parts",
+        )?;
         let parts = vec![None; header.total as usize];
-        Ok(PartSet { header, parts, count: 0, byte_size: 0 })
+        Ok(PartSet {
+            header,
+            parts,
+            count: 0,
+            byte_size: 0,
+        })
     }
 
     /// Takes a part, if it belongs to this set.
@@ -117,7 +155,10 @@ impl PartSet {
 
     /// The places of the parts that are not here.
     pub fn missing_indices(&self) -> impl Iterator<Item = u32> {
-        (0..).zip(&self.parts).filter(|(_, part)| part.is_none()).map(|(index, _)| index)
+        (0..)
+            .zip(&self.parts)
+            .filter(|(_, part)| part.is_none())
+            .map(|(index, _)| index)
     }
 
     /// Number of parts that are here.
@@ -158,7 +199,10 @@ impl Message for Part {
                 2 => {
                     let found = value.bytes()?;
                     if found.len() > PART_BYTES {
-                        return Err(DecodeError::Length { what: "a part", got: found.len() });
+                        return Err(DecodeError::Length {
+                            what: "a part",
+                            got: found.len(),
+                        });
                     }
                     content = found.to_vec();
                 }
@@ -167,7 +211,11 @@ impl Message for Part {
             }
         }
         let proof = proof.ok_or(DecodeError::Missing("a part's proof"))?;
-        Ok(Part { index, bytes: content, proof })
+        Ok(Part {
+            index,
+            bytes: content,
+            proof,
+        })
     }
 }
 

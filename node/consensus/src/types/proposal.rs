@@ -42,8 +42,13 @@ impl Proposal {
 
     /// Whether this proposal was signed with this key.
     pub fn verify(&self, chain_id: &str, key: &PublicKey) -> Result<(), Invalid> {
-        let signed = self.signature.ok_or_else(|| Invalid::new("the proposal is not signed"))?;
-        ensure(key.verify(&self.sign_bytes(chain_id), &signed), "the proposal's signature is wrong")
+        let signed = self
+            .signature
+            .ok_or_else(|| Invalid::new("the proposal is not signed"))?;
+        ensure(
+            key.verify(&self.sign_bytes(chain_id), &signed),
+            "the proposal's signature is wrong",
+        )
     }
 
     /// The rules that a signed proposal must keep by itself (`Proposal.ValidateBasic` of
@@ -52,7 +57,9 @@ impl Proposal {
     pub fn validate_basic(&self) -> Result<(), Invalid> {
         ensure(self.height > 0, "a proposal is for height 0")?;
         ensure(self.block_id.is_complete(), "a proposal names no block")?;
-        let earlier = self.pol_round.is_none_or(|pol_round| pol_round < self.round);
+        let earlier = self
+            .pol_round
+            .is_none_or(|pol_round| pol_round < self.round);
         ensure(earlier, "a proposal's polka is not of an earlier round")?;
         ensure(self.signature.is_some(), "a proposal is not signed")
     }
@@ -90,7 +97,14 @@ impl Message for Proposal {
         }
         let timestamp = timestamp.ok_or(DecodeError::Missing("a timestamp"))?;
         let pol_round = pol_round_from_wire(pol_round)?;
-        Ok(Proposal { height, round, pol_round, block_id, timestamp, signature })
+        Ok(Proposal {
+            height,
+            round,
+            pol_round,
+            block_id,
+            timestamp,
+            signature,
+        })
     }
 }
 

@@ -69,8 +69,15 @@ fn rescale(validators: &mut [Validator], window: u64) {
 }
 
 fn distance(validators: &[Validator]) -> i64 {
-    let priorities = || validators.iter().map(|validator| validator.proposer_priority);
-    let (highest, lowest) = (priorities().max().unwrap_or(0), priorities().min().unwrap_or(0));
+    let priorities = || {
+        validators
+            .iter()
+            .map(|validator| validator.proposer_priority)
+    };
+    let (highest, lowest) = (
+        priorities().max().unwrap_or(0),
+        priorities().min().unwrap_or(0),
+    );
     highest.wrapping_sub(lowest).wrapping_abs()
 }
 
@@ -86,10 +93,13 @@ fn average(validators: &[Validator]) -> i64 {
     if validators.is_empty() {
         return 0;
     }
-    let sum: i128 = validators.iter().map(|v| i128::from(v.proposer_priority)).sum();
+    let sum: i128 = validators
+        .iter()
+        .map(|v| i128::from(v.proposer_priority))
+        .sum();
     i64::try_from(sum.div_euclid(validators.len() as i128)).expect("an average is within its range")
 }
 
 #[cfg(test)]
 #[path = "proposer_tests.rs"]
-mod tests;
+pub(super) mod tests;

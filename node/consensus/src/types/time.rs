@@ -26,7 +26,10 @@ const SECONDS_PER_DAY: i64 = 86_400;
 
 impl Timestamp {
     /// Go's zero time, 0001-01-01T00:00:00Z.
-    pub const ZERO: Timestamp = Timestamp { seconds: -62_135_596_800, nanos: 0 };
+    pub const ZERO: Timestamp = Timestamp {
+        seconds: -62_135_596_800,
+        nanos: 0,
+    };
 
     /// Whether this is Go's zero time.
     pub fn is_zero(&self) -> bool {
@@ -43,11 +46,15 @@ impl Timestamp {
         let seconds = nanos.div_euclid(NANOS_PER_SECOND);
         let nanos = nanos.rem_euclid(NANOS_PER_SECOND);
         match i64::try_from(seconds) {
-            Ok(seconds) if (Self::ZERO.seconds..=MAX_SECONDS).contains(&seconds) => {
-                Timestamp { seconds, nanos: nanos as i32 }
-            }
+            Ok(seconds) if (Self::ZERO.seconds..=MAX_SECONDS).contains(&seconds) => Timestamp {
+                seconds,
+                nanos: nanos as i32,
+            },
             _ if seconds < 0 => Self::ZERO,
-            _ => Timestamp { seconds: MAX_SECONDS, nanos: 999_999_999 },
+            _ => Timestamp {
+                seconds: MAX_SECONDS,
+                nanos: 999_999_999,
+            },
         }
     }
 
@@ -67,9 +74,15 @@ impl Timestamp {
     }
 
     fn checked(seconds: i64, nanos: i32) -> Result<Self, Invalid> {
-        ensure((0..1_000_000_000).contains(&nanos), "nanoseconds outside a second")?;
+        ensure(
+            (0..1_000_000_000).contains(&nanos),
+            "nanoseconds outside a second",
+        )?;
         let years = Self::ZERO.seconds..=MAX_SECONDS;
-        ensure(years.contains(&seconds), "a time outside the years 1 to 9999")?;
+        ensure(
+            years.contains(&seconds),
+            "a time outside the years 1 to 9999",
+        )?;
         Ok(Timestamp { seconds, nanos })
     }
 }
@@ -102,7 +115,10 @@ impl fmt::Display for Timestamp {
         let (year, month, day) = civil_from_days(self.seconds.div_euclid(SECONDS_PER_DAY));
         let second = self.seconds.rem_euclid(SECONDS_PER_DAY);
         let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"
+        )?;
         if self.nanos != 0 {
             let digits = format!("{:09}", self.nanos);
             write!(f, ".{}", digits.trim_end_matches('0'))?;
@@ -127,7 +143,9 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(from)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -154,7 +172,8 @@ fn parse_rfc3339(text: &str) -> Option<Timestamp> {
         }
         None => (0, rest),
     };
-    let seconds = days * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second - offset_seconds(zone)?;
+    let seconds =
+        days * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second - offset_seconds(zone)?;
     Timestamp::checked(seconds, nanos).ok()
 }
 
@@ -206,7 +225,11 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 

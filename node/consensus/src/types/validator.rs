@@ -35,7 +35,12 @@ impl Validator {
     /// A validator that has not taken part in any proposer selection.
     pub fn new(public_key: PublicKey, voting_power: u64) -> Self {
         let address = public_key.address();
-        Validator { address, public_key, voting_power, proposer_priority: 0 }
+        Validator {
+            address,
+            public_key,
+            voting_power,
+            proposer_priority: 0,
+        }
     }
 
     /// The leaf of the validator set's hash: `SimpleValidator`, key and power only.
@@ -70,6 +75,11 @@ impl Message for Validator {
         }
         let address = address.ok_or(DecodeError::Missing("an address"))?;
         let public_key = public_key.ok_or(DecodeError::Missing("a public key"))?;
-        Ok(Validator { address, public_key, voting_power, proposer_priority })
+        Ok(Validator {
+            address,
+            public_key,
+            voting_power,
+            proposer_priority,
+        })
     }
 }

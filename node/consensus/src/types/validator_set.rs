@@ -24,11 +24,18 @@ pub struct ValidatorSet {
 impl ValidatorSet {
     /// A new set, at the first proposer's turn (`NewValidatorSet` of CometBFT v0.38).
     pub fn new(members: &[ValidatorUpdate]) -> Result<Self, Invalid> {
-        ensure(members.iter().all(|m| m.power > 0), "a new validator has no voting power")?;
+        ensure(
+            members.iter().all(|m| m.power > 0),
+            "a new validator has no voting power",
+        )?;
         let (mut validators, total) = merge(&[], members.iter().map(from_update).collect())?;
         let chosen = proposer::increment(&mut validators, total, 1);
         let proposer = validators[chosen].clone();
-        Ok(ValidatorSet { validators, proposer, total_voting_power: total })
+        Ok(ValidatorSet {
+            validators,
+            proposer,
+            total_voting_power: total,
+        })
     }
 
     /// A set whose priorities are already known, for example read from a disk of one's own.
@@ -41,7 +48,10 @@ impl ValidatorSet {
         for validator in validators.iter().chain(&proposer) {
             let own = validator.public_key.address() == validator.address;
             ensure(own, "a validator's address is not that of its key")?;
-            ensure(validator.voting_power > 0, "a validator has no voting power")?;
+            ensure(
+                validator.voting_power > 0,
+                "a validator has no voting power",
+            )?;
         }
         sort(&mut validators);
         let total_voting_power = checked_total(&validators)?;
@@ -54,7 +64,11 @@ impl ValidatorSet {
                 proposer
             }
         };
-        Ok(ValidatorSet { validators, proposer, total_voting_power })
+        Ok(ValidatorSet {
+            validators,
+            proposer,
+            total_voting_power,
+        })
     }
 
     /// The validators in order.
@@ -79,7 +93,9 @@ impl ValidatorSet {
 
     /// The validator with this address, and its place.
     pub fn by_address(&self, address: &ValidatorAddress) -> Option<(u32, &Validator)> {
-        (0..).zip(&self.validators).find(|(_, validator)| validator.address == *address)
+        (0..)
+            .zip(&self.validators)
+            .find(|(_, validator)| validator.address == *address)
     }
 
     /// Sum of all voting powers.
@@ -141,15 +157,26 @@ fn merge(old: &[Validator], changes: Vec<Validator>) -> Result<(Vec<Validator>, 
     let mut changed = BTreeMap::new();
     for change in changes {
         let power = change.voting_power;
-        ensure(power <= MAX_TOTAL_VOTING_POWER, "a voting power is too large")?;
+        ensure(
+            power <= MAX_TOTAL_VOTING_POWER,
+            "a voting power is too large",
+        )?;
         let known = members.contains_key(&change.address);
-        ensure(known || power > 0, "a validator to remove is not in the set")?;
+        ensure(
+            known || power > 0,
+            "a validator to remove is not in the set",
+        )?;
         let twice = changed.insert(change.address, change).is_some();
         ensure(!twice, "a validator is changed twice")?;
     }
-    let removed = changed.values().filter(|v| v.voting_power == 0).map(|v| &members[&v.address]);
+    let removed = changed
+        .values()
+        .filter(|v| v.voting_power == 0)
+        .map(|v| &members[&v.address]);
     let removed = sum(removed);
-    let unchanged = members.values().filter(|v| !changed.contains_key(&v.address));
+    let unchanged = members
+        .values()
+        .filter(|v| !changed.contains_key(&v.address));
     let after_removals = sum(unchanged) + sum(changed.values());
     let bounded = after_removals <= u128::from(MAX_TOTAL_VOTING_POWER);
     ensure(bounded, "the total voting power is too large")?;
@@ -160,7 +187,9 @@ fn merge(old: &[Validator], changes: Vec<Validator>) -> Result<(Vec<Validator>, 
         if change.voting_power == 0 {
             members.remove(&address);
         } else {
-            change.proposer_priority = members.get(&address).map_or(behind, |v| v.proposer_priority);
+            change.proposer_priority = members
+                .get(&address)
+                .map_or(behind, |v| v.proposer_priority);
             members.insert(address, change);
         }
     }
@@ -172,25 +201,38 @@ fn merge(old: &[Validator], changes: Vec<Validator>) -> Result<(Vec<Validator>, 
 }
 
 fn sum<'a>(validators: impl Iterator<Item = &'a Validator>) -> u128 {
-    validators.map(|validator| u128::from(validator.voting_power)).sum()
+    validators
+        .map(|validator| u128::from(validator.voting_power))
+        .sum()
 }
 
 fn checked_total(validators: &[Validator]) -> Result<u64, Invalid> {
     ensure(!validators.is_empty(), "a validator set would be empty")?;
-    ensure(validators.len() <= MAX_VOTES, "a validator set has more than 10,000 members")?;
+    ensure(
+        validators.len() <= MAX_VOTES,
+        "a validator set has more than 10,000 members",
+    )?;
     let total = u64::try_from(sum(validators.iter())).unwrap_or(u64::MAX);
-    ensure(total <= MAX_TOTAL_VOTING_POWER, "the total voting power is too large")?;
+    ensure(
+        total <= MAX_TOTAL_VOTING_POWER,
+        "the total voting power is too large",
+    )?;
     Ok(total)
 }
 
 fn ensure_distinct(validators: &[Validator]) -> Result<(), Invalid> {
     let addresses: std::collections::BTreeSet<_> = validators.iter().map(|v| v.address).collect();
-    ensure(addresses.len() == validators.len(), "a validator is in the set twice")
+    ensure(
+        addresses.len() == validators.len(),
+        "a validator is in the set twice",
+    )
 }
 
 fn sort(validators: &mut [Validator]) {
     validators.sort_by(|a, b| {
-        b.voting_power.cmp(&a.voting_power).then_with(|| a.address.cmp(&b.address))
+        b.voting_power
+            .cmp(&a.voting_power)
+            .then_with(|| a.address.cmp(&b.address))
     });
 }
 
@@ -208,7 +250,9 @@ impl Message for ValidatorSet {
         let (mut validators, mut proposer) = (Vec::new(), None);
         while let Some((field, value)) = reader.next_field()? {
             match field {
-                1 if validators.len() == MAX_VOTES => return Err(DecodeError::TooMany("validators")),
+                1 if validators.len() == MAX_VOTES => {
+                    return Err(DecodeError::TooMany("validators"));
+                }
                 1 => validators.push(value.message()?),
                 2 => proposer = Some(value.message()?),
                 _ => return Err(reader.unknown(field)),

@@ -57,9 +57,17 @@ impl Vote {
 
     /// Whether this vote was signed with this key by the validator that it names.
     pub fn verify(&self, chain_id: &str, key: &PublicKey) -> Result<(), Invalid> {
-        ensure(key.address() == self.validator_address, "the vote names another validator")?;
-        let signed = self.signature.ok_or_else(|| Invalid::new("the vote is not signed"))?;
-        ensure(key.verify(&self.sign_bytes(chain_id), &signed), "the vote's signature is wrong")
+        ensure(
+            key.address() == self.validator_address,
+            "the vote names another validator",
+        )?;
+        let signed = self
+            .signature
+            .ok_or_else(|| Invalid::new("the vote is not signed"))?;
+        ensure(
+            key.verify(&self.sign_bytes(chain_id), &signed),
+            "the vote's signature is wrong",
+        )
     }
 
     /// The rules that a signed vote must keep by itself (`Vote.ValidateBasic` of CometBFT v0.38).
@@ -185,8 +193,13 @@ impl TryFrom<JsonVote> for Vote {
     type Error = Invalid;
 
     fn try_from(json: JsonVote) -> Result<Self, Invalid> {
-        let extended = [json.extension, json.extension_signature].into_iter().flatten();
-        ensure(extended.into_iter().all(|text| text.is_empty()), "a vote has an extension")?;
+        let extended = [json.extension, json.extension_signature]
+            .into_iter()
+            .flatten();
+        ensure(
+            extended.into_iter().all(|text| text.is_empty()),
+            "a vote has an extension",
+        )?;
         Ok(Vote {
             vote_type: json.vote_type,
             height: json.height,

@@ -1,6 +1,10 @@
 //! What the tests of this crate share: random values, and validators who can sign.
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "the lint does not see that this is a test"
+)]
 
 pub mod chain;
 pub mod random;
@@ -8,5 +12,9 @@ pub mod random;
 /// So many cases; a failing one is printed, and kept as a test of its own rather than as a file.
 pub fn config(cases: u32) -> proptest::test_runner::Config {
     let failure_persistence = None;
-    proptest::test_runner::Config { cases, failure_persistence, ..Default::default() }
+    proptest::test_runner::Config {
+        cases,
+        failure_persistence,
+        ..Default::default()
+    }
 }

@@ -48,13 +48,29 @@ pub fn chain_id() -> impl Strategy<Value = String> {
 pub fn header() -> impl Strategy<Value = Header> {
     let hashes = [(); 7].map(|()| digest());
     let app_hash = vec(any::<u8>(), 0..=64).prop_map(AppHash);
-    let first = (any::<u64>(), chain_id(), height(), timestamp(), complete_id());
+    let first = (
+        any::<u64>(),
+        chain_id(),
+        height(),
+        timestamp(),
+        complete_id(),
+    );
     (first, hashes, app_hash, address()).prop_map(|(first, hashes, app_hash, proposer_address)| {
         let (app, chain_id, height, time, last_block_id) = first;
-        let [last_commit_hash, data_hash, validators_hash, next, consensus_hash, results, evidence] =
-            hashes;
+        let [
+            last_commit_hash,
+            data_hash,
+            validators_hash,
+            next,
+            consensus_hash,
+            results,
+            evidence,
+        ] = hashes;
         Header {
-            version: Version { block: BLOCK_PROTOCOL, app },
+            version: Version {
+                block: BLOCK_PROTOCOL,
+                app,
+            },
             chain_id,
             height,
             time,
@@ -73,11 +89,12 @@ pub fn header() -> impl Strategy<Value = Header> {
 }
 
 pub fn commit_sig() -> impl Strategy<Value = CommitSig> {
-    let cast = (address(), timestamp(), signature()).prop_map(|(a, timestamp, signature)| CommitVote {
-        validator_address: a,
-        timestamp,
-        signature,
-    });
+    let cast =
+        (address(), timestamp(), signature()).prop_map(|(a, timestamp, signature)| CommitVote {
+            validator_address: a,
+            timestamp,
+            signature,
+        });
     (0..3u8, cast).prop_map(|(kind, cast)| match kind {
         0 => CommitSig::Absent,
         1 => CommitSig::Commit(cast),
@@ -87,47 +104,80 @@ pub fn commit_sig() -> impl Strategy<Value = CommitSig> {
 
 pub fn commit() -> impl Strategy<Value = Commit> {
     (height(), round(), complete_id(), vec(commit_sig(), 1..12)).prop_map(
-        |(height, round, block_id, signatures)| Commit { height, round, block_id, signatures },
+        |(height, round, block_id, signatures)| Commit {
+            height,
+            round,
+            block_id,
+            signatures,
+        },
     )
 }
 
 pub fn vote() -> impl Strategy<Value = Vote> {
     let kind = prop_oneof![Just(VoteType::Prevote), Just(VoteType::Precommit)];
     let index = 0..=i32::MAX as u32;
-    (kind, height(), round(), block_id(), timestamp(), address(), index, signature()).prop_map(
-        |(vote_type, height, round, block_id, timestamp, validator_address, index, signature)| Vote {
-            vote_type,
-            height,
-            round,
-            block_id,
-            timestamp,
-            validator_address,
-            validator_index: index,
-            signature: Some(signature),
-        },
+    (
+        kind,
+        height(),
+        round(),
+        block_id(),
+        timestamp(),
+        address(),
+        index,
+        signature(),
     )
+        .prop_map(
+            |(
+                vote_type,
+                height,
+                round,
+                block_id,
+                timestamp,
+                validator_address,
+                index,
+                signature,
+            )| Vote {
+                vote_type,
+                height,
+                round,
+                block_id,
+                timestamp,
+                validator_address,
+                validator_index: index,
+                signature: Some(signature),
+            },
+        )
 }
 
 pub fn proposal() -> impl Strategy<Value = Proposal> {
     let pol_round = option::of(round());
-    (height(), round(), pol_round, complete_id(), timestamp(), signature()).prop_map(
-        |(height, round, pol_round, block_id, timestamp, signature)| Proposal {
-            height,
-            round,
-            pol_round,
-            block_id,
-            timestamp,
-            signature: Some(signature),
-        },
+    (
+        height(),
+        round(),
+        pol_round,
+        complete_id(),
+        timestamp(),
+        signature(),
     )
+        .prop_map(
+            |(height, round, pol_round, block_id, timestamp, signature)| Proposal {
+                height,
+                round,
+                pol_round,
+                block_id,
+                timestamp,
+                signature: Some(signature),
+            },
+        )
 }
 
 /// Keys that need not be points of the curve.
 pub fn validator_set() -> impl Strategy<Value = ValidatorSet> {
     let power = prop_oneof![Just(1u64), 1..5u64, 1..1_000_000_000_000u64];
     (vec((any::<[u8; 32]>(), power), 1..12), 0..20u32).prop_map(|(members, turns)| {
-        let members = members.into_iter().map(|(key, power)| {
-            ValidatorUpdate { public_key: PublicKey(real_key(key)), power }
+        let members = members.into_iter().map(|(key, power)| ValidatorUpdate {
+            public_key: PublicKey(real_key(key)),
+            power,
         });
         let mut set = ValidatorSet::new(&members.collect::<Vec<_>>()).unwrap();
         set.increment_proposer_priority(turns);
@@ -142,15 +192,15 @@ pub fn real_key(seed: [u8; 32]) -> [u8; 32] {
 
 pub fn duplicate_vote() -> impl Strategy<Value = DuplicateVoteEvidence> {
     let power = 1..1_000_000_000u64;
-    (vote(), vote(), power.clone(), power, timestamp()).prop_map(|(vote_a, vote_b, a, b, timestamp)| {
-        DuplicateVoteEvidence {
+    (vote(), vote(), power.clone(), power, timestamp()).prop_map(
+        |(vote_a, vote_b, a, b, timestamp)| DuplicateVoteEvidence {
             vote_a,
             vote_b,
             total_voting_power: a,
             validator_power: b,
             timestamp,
-        }
-    })
+        },
+    )
 }
 
 pub fn light_block() -> impl Strategy<Value = LightBlock> {
@@ -161,17 +211,24 @@ pub fn light_block() -> impl Strategy<Value = LightBlock> {
 }
 
 pub fn attack() -> impl Strategy<Value = LightClientAttackEvidence> {
-    (light_block(), height(), validator_set(), 1..1_000_000u64, timestamp()).prop_map(
-        |(conflicting_block, common_height, blamed, total_voting_power, timestamp)| {
-            LightClientAttackEvidence {
-                conflicting_block,
-                common_height,
-                byzantine_validators: blamed.validators().to_vec(),
-                total_voting_power,
-                timestamp,
-            }
-        },
+    (
+        light_block(),
+        height(),
+        validator_set(),
+        1..1_000_000u64,
+        timestamp(),
     )
+        .prop_map(
+            |(conflicting_block, common_height, blamed, total_voting_power, timestamp)| {
+                LightClientAttackEvidence {
+                    conflicting_block,
+                    common_height,
+                    byzantine_validators: blamed.validators().to_vec(),
+                    total_voting_power,
+                    timestamp,
+                }
+            },
+        )
 }
 
 pub fn evidence() -> impl Strategy<Value = Evidence> {
@@ -183,22 +240,35 @@ pub fn evidence() -> impl Strategy<Value = Evidence> {
 
 pub fn block() -> impl Strategy<Value = Block> {
     let txs = vec(vec(any::<u8>(), 1..200), 0..6);
-    (header(), txs, vec(evidence(), 0..3), commit()).prop_map(|(header, txs, evidence, last_commit)| {
-        Block { header, data: Data { txs }, evidence: EvidenceList(evidence), last_commit }
-    })
+    (header(), txs, vec(evidence(), 0..3), commit()).prop_map(
+        |(header, txs, evidence, last_commit)| Block {
+            header,
+            data: Data { txs },
+            evidence: EvidenceList(evidence),
+            last_commit,
+        },
+    )
 }
 
 /// A block that keeps its own rules: hashes match, evidence is in order.
 pub fn consistent_block() -> impl Strategy<Value = Block> {
     block().prop_map(|mut block| {
-        block.evidence.0.retain(|evidence| matches!(evidence, Evidence::DuplicateVote(_)));
+        block
+            .evidence
+            .0
+            .retain(|evidence| matches!(evidence, Evidence::DuplicateVote(_)));
         for evidence in &mut block.evidence.0 {
-            let Evidence::DuplicateVote(evidence) = evidence else { continue };
+            let Evidence::DuplicateVote(evidence) = evidence else {
+                continue;
+            };
             if evidence.vote_a.block_id.key() > evidence.vote_b.block_id.key() {
                 std::mem::swap(&mut evidence.vote_a, &mut evidence.vote_b);
             }
         }
-        block.evidence.0.retain(|evidence| evidence.validate_basic().is_ok());
+        block
+            .evidence
+            .0
+            .retain(|evidence| evidence.validate_basic().is_ok());
         block.header.last_commit_hash = block.last_commit.hash();
         block.header.data_hash = block.data.hash();
         block.header.evidence_hash = block.evidence.hash();
