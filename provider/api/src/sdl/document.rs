@@ -59,7 +59,6 @@ pub(super) struct Credentials {
 
 #[derive(Debug, Default)]
 pub(super) struct Expose {
-    pub at: Position,
     pub path: String,
     pub port: Spanned<u32>,
     pub external: Spanned<u32>,
@@ -71,7 +70,6 @@ pub(super) struct Expose {
 
 #[derive(Debug, Default)]
 pub(super) struct To {
-    pub at: Position,
     pub service: Option<Spanned<String>>,
     pub global: bool,
     pub ip: Option<Spanned<String>>,

@@ -90,8 +90,8 @@ fn mounts(
         let place = &mount.value.path;
         if !place.value.starts_with('/') {
             let cause = match place.value.as_str() {
-                "" => "the volume is mounted nowhere".to_owned(),
-                other => format!("{} is not an absolute path", quoted(other)),
+                "" => "the volume has no mount path".to_owned(),
+                other => format!("mount path {} is not absolute", quoted(other)),
             };
             reader.error(place.at, &path, cause, "write `mount: /path`, starting with a slash");
             continue;

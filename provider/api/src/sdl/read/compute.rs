@@ -82,7 +82,14 @@ fn gpu(reader: &mut Reader, field: &Field<'_>, path: &str) -> Gpu {
     let units = quantity(reader, &fields, "units", gpu_units, |_| "write a whole number".to_owned());
     let attributes = match fields.get("attributes").filter(|field| !field.node.is_null()) {
         Some(attributes) => gpu_attributes(reader, &attributes, &fields.path_of("attributes")),
-        None => BTreeMap::new(),
+        None => {
+            if units.value > 0 {
+                let cause = "a GPU is asked for, but not which";
+                let remedy = "add `attributes: {vendor: {nvidia: [{model: a100}]}}`";
+                reader.error(units.at, path, cause, remedy);
+            }
+            BTreeMap::new()
+        }
     };
     Gpu { units, attributes }
 }

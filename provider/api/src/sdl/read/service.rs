@@ -67,7 +67,6 @@ fn read_expose(reader: &mut Reader, field: &Field<'_>, path: String) -> Expose {
         }
     };
     Expose {
-        at: field.at(),
         port: number_or_zero(reader, &fields, "port"),
         external: number_or_zero(reader, &fields, "as"),
         protocol: text_or_empty(reader, &fields, "proto"),
@@ -94,7 +93,6 @@ fn read_to(reader: &mut Reader, field: &Field<'_>, path: &str) -> To {
     let global =
         fields.get("global").is_some_and(|flag| reader.flag(&flag, &fields.path_of("global")));
     To {
-        at: field.at(),
         service: optional_text(reader, &fields, "service").filter(|text| !text.value.is_empty()),
         global,
         ip: optional_text(reader, &fields, "ip").filter(|text| !text.value.is_empty()),

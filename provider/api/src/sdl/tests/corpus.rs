@@ -73,11 +73,11 @@ fn meaning(reason: &str) -> &'static str {
         ("port range", "no port"),
         ("yaml syntax", "not YAML"),
         ("reclamation: >0", "must be above 0"),
-        ("params: mount not absolute", "mount"),
+        ("params: mount not absolute", "mount path"),
         ("params: unknown volume", "no volume"),
         ("params: duplicate mount", "is taken by volume"),
         ("credentials: missing field", "credentials have no host"),
-        ("gpu: attributes required", "GPU"),
+        ("gpu: attributes required", "not which"),
         ("gpu: no vendor", "no vendor"),
         ("storage: persistent w/o mount", "is not mounted"),
     ]);
