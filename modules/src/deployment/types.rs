@@ -238,7 +238,7 @@ pub struct Params {
     pub max_attributes: u32,
     /// Auditors in a list, at most.
     pub max_auditors: u32,
-    /// How long a closed deployment can be queried.
+    /// How long closed deployments, orders, bids and leases can be queried.
     pub prune_delay_seconds: u64,
     /// Closed deployments removed in a block, at most.
     pub pruned_per_block: u32,
@@ -517,6 +517,8 @@ pub enum Error {
     SameCommitment = 11,
     /// A counter of the chain is used up; never happens.
     Overflow = 12,
+    /// The rules of the genesis make no sense.
+    BadParams = 13,
 }
 
 impl Coded for Error {

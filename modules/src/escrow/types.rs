@@ -129,10 +129,12 @@ pub struct Account {
     pub earned: Numerator,
     /// How many payments are open.
     pub open_payments: u32,
-    /// The last instant that is fully covered; nothing if it is never, or the account is closed.
+    /// The last instant that is fully covered; nothing if that is never, or the account is closed.
     pub due: Option<Time>,
     /// Since when it is exhausted: the time of the first block at or past due.
     pub exhausted_at: Option<Time>,
+    /// While it is exhausted: when it closes unless it is topped up.
+    pub closes_at: Option<Time>,
     /// Grace that earlier exhaustions have used. It never comes back.
     pub grace_used_nanos: u64,
     /// All that was ever deposited, without the prepaid closing work.
@@ -216,7 +218,7 @@ pub struct Payment {
 pub struct AccountView {
     /// Of which deployment.
     pub deployment: DeploymentId,
-    /// As it was last settled.
+    /// The account, settled up to the newest block.
     pub account: Account,
     /// What its open payments have earned and not yet paid out, up to the newest block.
     pub earned_uwlk: Amount,
@@ -224,9 +226,7 @@ pub struct AccountView {
     pub free_uwlk: Amount,
     /// How much grace is left.
     pub grace_left_nanos: u64,
-    /// When it closes if nobody tops it up; nothing while it is not exhausted.
-    pub closes_at: Option<Time>,
-    /// Its past is settled but its end not yet carried out: it is *closing* and cannot be touched.
+    /// Its grace is used up and its end not yet carried out: it is *closing* and cannot be touched.
     pub closing: bool,
 }
 
@@ -522,6 +522,8 @@ pub enum Error {
     Overflow = 13,
     /// The account has open payments.
     PaymentsOpen = 14,
+    /// The rules of the genesis make no sense.
+    BadParams = 15,
 }
 
 impl Coded for Error {

@@ -272,8 +272,6 @@ pub struct Params {
     pub max_bid_window_seconds: u64,
     /// Expiries, awards and returned deposits in a block, at most; the rest is carried over.
     pub work_per_block: u32,
-    /// How long closed orders, their bids and leases can be queried.
-    pub prune_delay_seconds: u64,
     /// Records of closed orders, bids and leases removed in a block, at most.
     pub pruned_per_block: u32,
 }
@@ -288,7 +286,6 @@ impl Default for Params {
             min_bid_window_seconds: 1,
             max_bid_window_seconds: 24 * 3_600,
             work_per_block: 256,
-            prune_delay_seconds: 7 * 24 * 3_600,
             pruned_per_block: 128,
         }
     }
@@ -663,6 +660,8 @@ pub enum Error {
     NotTenantsChoice = 16,
     /// That reason is not the sender's to give.
     BadReason = 17,
+    /// The rules of the genesis make no sense.
+    BadParams = 18,
 }
 
 impl Coded for Error {

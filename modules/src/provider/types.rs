@@ -401,6 +401,8 @@ pub enum Error {
     BadText = 7,
     /// There is no such attestation.
     UnknownAttestation = 8,
+    /// The rules of the genesis make no sense.
+    BadParams = 9,
 }
 
 impl Coded for Error {
