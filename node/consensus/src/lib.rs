@@ -1,10 +1,12 @@
 //! Tendermint's data types and the pure consensus state machine.
 //!
 //! ```text
-//!   bytes ──► proto ──► types ──► verify ──► state::ChainState ──► next header
-//!                         │          ▲
-//!                         ▼          │
-//!                      merkle      light (headers only)
+//!   peers' bytes ──► proto ──► types ──► machine ──► effects: sign, send, store, decide
+//!                                │          │                             │
+//!                             merkle      verify, misbehaviour            ▼
+//!                                │          │                   state: what the next header
+//!   genesis.json, key files ──► types,    light: what a client            must say
+//!                               files     believes of headers
 //! ```
 //!
 //! Everything is compatible with CometBFT v0.38 to the byte: same fields, same protobuf, same

@@ -130,3 +130,36 @@ fn unusual_encodings_of_a_value_are_refused() {
         assert!(Vote::decode(&bytes).is_err(), "{what} was accepted");
     }
 }
+
+/// CometBFT #5860, #5946: messages that are tiny on the wire and large in memory.
+#[test]
+fn what_would_grow_when_it_is_read_is_refused() {
+    let repeated = |field: &[u8], count: usize| field.repeat(count);
+    assert!(
+        Commit::decode(&repeated(b"\x22\x00", 10)).is_err(),
+        "empty signatures"
+    );
+    assert!(
+        Data::decode(&repeated(b"\x0a\x00", 10)).is_err(),
+        "empty transactions"
+    );
+    assert!(
+        EvidenceList::decode(&repeated(b"\x0a\x00", 10)).is_err(),
+        "empty evidence"
+    );
+    assert!(
+        ValidatorSet::decode(&repeated(b"\x0a\x00", 10)).is_err(),
+        "empty validators"
+    );
+    assert!(Data::decode(&repeated(b"\x0a\x01x", MAX_TXS)).is_ok());
+    assert!(
+        Data::decode(&repeated(b"\x0a\x01x", MAX_TXS + 1)).is_err(),
+        "tiny transactions"
+    );
+    let absent = [&[0x22, 0x0f][..], &CommitSig::Absent.encode()].concat();
+    let many = [&b"\x1a\x02\x12\x00"[..], &repeated(&absent, MAX_VOTES + 1)].concat();
+    assert!(
+        Commit::decode(&many).is_err(),
+        "more signatures than there can be validators"
+    );
+}

@@ -21,7 +21,7 @@ mod validator_set;
 mod vote;
 
 pub use crate::proto::Message;
-pub use block::{Block, Data};
+pub use block::{Block, Data, MAX_TXS};
 pub use block_id::{BlockId, Digest, PartSetHeader};
 pub use commit::{Commit, CommitSig, CommitVote, MAX_VOTES};
 pub use evidence::{

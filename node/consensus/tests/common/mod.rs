@@ -9,9 +9,13 @@
 pub mod chain;
 pub mod random;
 
-/// So many cases; a failing one is printed, and kept as a test of its own rather than as a file.
+/// So many cases, or as many as `PROPTEST_CASES` says. A failing one is printed, and kept as a test
+/// of its own rather than as a file.
 pub fn config(cases: u32) -> proptest::test_runner::Config {
-    let failure_persistence = None;
+    let wished = std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|number| number.parse().ok());
+    let (cases, failure_persistence) = (wished.unwrap_or(cases), None);
     proptest::test_runner::Config {
         cases,
         failure_persistence,
