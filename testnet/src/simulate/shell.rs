@@ -1,0 +1,525 @@
+//! What surrounds a machine: it performs effects, and stops in the middle of them if so planned.
+
+use super::app::{CHAIN_ID, POISON};
+use super::plan::{MS, Role};
+use super::world::{Event, Payload, Task, World};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::sync::Arc;
+use welkin_consensus::machine::{
+    Bug, Decided, Effect, Gossip, Input, Notice, Peer, Permit, SignRequest, SignState, Signed,
+    Summary, Timeout, Transactions, ValueRequest, Verdict,
+};
+use welkin_consensus::types::{Block, BlockId, EvidenceList, Signature};
+
+/// Most bytes of an answer to a pull.
+const ANSWER_BYTES: usize = 256 * 1_024;
+/// Most transactions of a block.
+const BLOCK_TRANSACTIONS: usize = 10;
+
+type Outcome = Result<(), String>;
+
+impl World {
+    /// Hands an input to a node's machine, and performs what it wants.
+    pub(crate) fn handle(&mut self, index: usize, input: Input) -> Outcome {
+        let node = &mut self.nodes[index];
+        let clock = node.clock(self.now);
+        let Some(machine) = &mut node.machine else {
+            return Ok(());
+        };
+        let knew = (machine.height(), machine.valid());
+        let vote = match &input {
+            Input::Message {
+                message: Gossip::Vote(vote),
+                ..
+            } => Some(vote.clone()),
+            _ => None,
+        };
+        let mut effects = Vec::new();
+        let verdict = machine.handle(input, clock, &mut effects);
+        if node.role.is_honest() {
+            self.watch(index, knew, &effects)?;
+            if let (Some(vote), Verdict::Accepted) = (vote, verdict) {
+                let reported = effects.iter().any(|e| matches!(e, Effect::Equivocation(_)));
+                self.accepted(index, &vote, reported)?;
+            }
+        }
+        self.perform(index, effects)
+    }
+
+    /// Performs effects in order; the node may stop between any two.
+    pub(crate) fn perform(&mut self, index: usize, effects: Vec<Effect>) -> Outcome {
+        for effect in effects {
+            if self.is_time_to_crash(index) {
+                return Ok(());
+            }
+            self.perform_one(index, effect)?;
+        }
+        Ok(())
+    }
+
+    /// Counts down to a planned crash; whether the node just stopped.
+    fn is_time_to_crash(&mut self, index: usize) -> bool {
+        match self.nodes[index].crash_in {
+            Some((0, down)) => {
+                self.crash(index, down);
+                true
+            }
+            Some((left, down)) => {
+                self.nodes[index].crash_in = Some((left - 1, down));
+                false
+            }
+            None => false,
+        }
+    }
+
+    fn perform_one(&mut self, index: usize, effect: Effect) -> Outcome {
+        match effect {
+            Effect::Persist(record) => self.nodes[index].disk.wal.push(record),
+            Effect::Sign(request) => self.sign_later(index, request),
+            Effect::Broadcast(message) => self.broadcast(index, message),
+            Effect::Schedule(timeout, after) => {
+                let number = self.rng.next();
+                let at = self.now + u64::try_from(after.as_nanos()).unwrap_or(u64::MAX >> 1);
+                let life = self.nodes[index].life;
+                self.nodes[index].timers.insert(timeout, number);
+                self.at(
+                    at,
+                    Event::Timer {
+                        node: index,
+                        life,
+                        timeout,
+                        number,
+                    },
+                );
+            }
+            Effect::RequestValue(request) => {
+                let wait = self.some_us(300, 6_000);
+                self.later(index, wait, Task::Build(request));
+            }
+            Effect::Validate {
+                height,
+                block_id,
+                block,
+            } => {
+                let slow = self.rng.chance(20);
+                let wait = self.some_us(200, if slow { 150_000 } else { 8_000 });
+                self.later(
+                    index,
+                    wait,
+                    Task::Judge {
+                        height,
+                        block_id,
+                        block,
+                    },
+                );
+            }
+            Effect::Commit(decided) => {
+                self.report.rounds = self.report.rounds.max(decided.round);
+                if self.nodes[index].role.is_honest() {
+                    let chain = &self.nodes[index].disk.chain;
+                    self.oracle.committed(index, &decided, chain)?;
+                }
+                let wait = self.some_us(500, 8_000);
+                self.later(index, wait, Task::Store(decided));
+            }
+            Effect::Equivocation(found) => {
+                self.report.offences += 1;
+                self.nodes[index].offences.push(*found);
+            }
+            Effect::Notice(_) => {}
+        }
+        Ok(())
+    }
+
+    fn later(&mut self, index: usize, wait: u64, task: Task) {
+        let life = self.nodes[index].life;
+        self.at(
+            self.now + wait,
+            Event::Work {
+                node: index,
+                life,
+                task,
+            },
+        );
+    }
+
+    /// The signer works in order.
+    fn sign_later(&mut self, index: usize, request: SignRequest) {
+        let wait = self.some_us(200, 5_000);
+        let node = &mut self.nodes[index];
+        let at = (self.now + wait).max(node.signer_free_at + 1);
+        node.signer_free_at = at;
+        let (life, wal_records) = (node.life, node.disk.wal.len());
+        let task = Task::Sign {
+            request,
+            wal_records,
+        };
+        self.at(
+            at,
+            Event::Work {
+                node: index,
+                life,
+                task,
+            },
+        );
+    }
+
+    pub(crate) fn work(&mut self, index: usize, life: u64, task: Task) -> Outcome {
+        if self.nodes[index].life != life || self.nodes[index].machine.is_none() {
+            return Ok(());
+        }
+        match task {
+            Task::Sign {
+                request,
+                wal_records,
+            } => self.sign(index, request, wal_records),
+            Task::Build(request) => self.build(index, &request),
+            Task::Judge {
+                height,
+                block_id,
+                block,
+            } => self.judge(index, height, block_id, &block),
+            Task::Store(decided) => self.store(index, &decided),
+            Task::Apply => {
+                let node = &mut self.nodes[index];
+                let mut start = node.disk.chain.start();
+                start.work_waiting = !node.mempool.is_empty();
+                // The WAL of a height that is in the block log is not needed any more.
+                node.disk.wal.clear();
+                node.disk.synced = 0;
+                self.handle(index, Input::Applied(Box::new(start)))
+            }
+        }
+    }
+
+    /// Makes records and signer's state durable, in either order, then hands the signature back.
+    fn sign(&mut self, index: usize, request: SignRequest, wal_records: usize) -> Outcome {
+        if self.nodes[index].role == Role::Equivocator {
+            return self.sign_anything(index, &request);
+        }
+        let wal_first = self.rng.chance(500);
+        if wal_first {
+            self.sync(index, wal_records);
+            if self.is_time_to_crash(index) {
+                return Ok(());
+            }
+        }
+        let input = match self.permit(index, &request) {
+            Permit::Fresh(bytes) => {
+                let signature = Signature(self.nodes[index].key.sign(&bytes));
+                let state = SignState::after(&request, bytes, signature);
+                self.nodes[index].disk.sign_state = state;
+                Input::Signed(request.signed(signature))
+            }
+            Permit::Again(signed) => Input::Signed(signed),
+            Permit::Refused(why) => {
+                if request.place() > self.nodes[index].signed_before {
+                    return Err(format!("node {index} was refused {request:?}: {why}"));
+                }
+                Input::SignRefused(request)
+            }
+        };
+        if let Input::Signed(signed) = &input {
+            self.note_signed(index, signed)?;
+        }
+        if self.is_time_to_crash(index) {
+            return Ok(());
+        }
+        self.sync(index, wal_records);
+        self.handle(index, input)
+    }
+
+    fn permit(&self, index: usize, request: &SignRequest) -> Permit {
+        let node = &self.nodes[index];
+        if node.bug == Some(Bug::SignStateForgotten) {
+            return Permit::Fresh(request.sign_bytes(CHAIN_ID));
+        }
+        node.disk.sign_state.check(request, CHAIN_ID)
+    }
+
+    fn note_signed(&mut self, index: usize, signed: &Signed) -> Outcome {
+        let node = &self.nodes[index];
+        let Some(machine) = &node.machine else {
+            return Ok(());
+        };
+        let height = match signed {
+            Signed::Proposal(proposal) => proposal.height,
+            Signed::Vote(vote) => vote.height,
+        };
+        if height != machine.height() {
+            return Ok(());
+        }
+        let validators = &machine.start().validators;
+        self.oracle
+            .signed(signed, node.role, validators)
+            .map_err(|why| format!("node {index}: {why}"))
+    }
+
+    fn sync(&mut self, index: usize, records: usize) {
+        let disk = &mut self.nodes[index].disk;
+        disk.synced = disk.synced.max(records.min(disk.wal.len()));
+    }
+
+    fn build(&mut self, index: usize, request: &ValueRequest) -> Outcome {
+        let block = self.make_block(index, request);
+        let block_id = block.id(&block.part_set());
+        self.oracle.judged(
+            block_id,
+            &block,
+            self.nodes[index].disk.chain.validate(&block).is_ok(),
+        );
+        let (height, round) = (request.height, request.round);
+        self.handle(
+            index,
+            Input::Value {
+                height,
+                round,
+                block: Box::new(block),
+            },
+        )
+    }
+
+    pub(crate) fn make_block(&mut self, index: usize, request: &ValueRequest) -> Block {
+        let node = &self.nodes[index];
+        let chain = &node.disk.chain;
+        let mut transactions = match request.transactions {
+            Transactions::Allowed => node
+                .mempool
+                .iter()
+                .take(BLOCK_TRANSACTIONS)
+                .cloned()
+                .collect(),
+            Transactions::LeftOut => Vec::new(),
+        };
+        // A faulty proposer may make an invalid block.
+        if node.role == Role::Equivocator && self.rng.chance(150) {
+            transactions.push(vec![POISON]);
+        }
+        let found = node
+            .offences
+            .iter()
+            .filter_map(|offence| chain.evidence(offence));
+        let mut seen = BTreeSet::new();
+        let evidence = found
+            .filter(|evidence| chain.is_true(evidence))
+            .filter(|evidence| {
+                use welkin_consensus::types::Evidence::DuplicateVote;
+                matches!(evidence, DuplicateVote(e) if seen.insert((
+                    e.vote_a.validator_address, e.vote_a.height, e.vote_a.round, e.vote_a.vote_type,
+                )))
+            });
+        let evidence = EvidenceList(evidence.take(4).collect());
+        let last_commit = request.last_commit.clone();
+        chain
+            .state
+            .make_block(transactions, evidence, last_commit, request.proposer)
+    }
+
+    fn judge(
+        &mut self,
+        index: usize,
+        height: u64,
+        block_id: BlockId,
+        block: &Arc<Block>,
+    ) -> Outcome {
+        let chain = &self.nodes[index].disk.chain;
+        if chain.state.next_height() != height {
+            return Ok(());
+        }
+        let valid = chain.validate(block).is_ok();
+        if self.nodes[index].role.is_honest() {
+            self.oracle.judged(block_id, block, valid);
+        }
+        self.handle(
+            index,
+            Input::Validated {
+                height,
+                block_id,
+                valid,
+            },
+        )
+    }
+
+    /// The block log is durable, the block is executed.
+    fn store(&mut self, index: usize, decided: &Decided) -> Outcome {
+        let node = &mut self.nodes[index];
+        if node.disk.chain.state.next_height() != decided.block.header.height {
+            return Ok(());
+        }
+        node.disk.chain.apply(decided)?;
+        node.mempool
+            .retain(|transaction| !decided.block.data.txs.contains(transaction));
+        let chain = &node.disk.chain;
+        node.offences.retain(|offence| {
+            offence.vote_a.height > chain.height()
+                || chain
+                    .evidence(offence)
+                    .is_some_and(|evidence| chain.is_true(&evidence))
+        });
+        self.report.evidence += decided.block.evidence.0.len() as u64;
+        if self.nodes[index].role.is_honest() {
+            self.oracle.executed(index, &self.nodes[index].disk.chain)?;
+        }
+        let wait = self.some_us(200, 8_000);
+        self.later(index, wait, Task::Apply);
+        Ok(())
+    }
+
+    pub(crate) fn timer(
+        &mut self,
+        index: usize,
+        life: u64,
+        timeout: Timeout,
+        number: u64,
+    ) -> Outcome {
+        let node = &mut self.nodes[index];
+        if node.life != life || node.timers.get(&timeout) != Some(&number) {
+            return Ok(());
+        }
+        node.timers.remove(&timeout);
+        self.handle(index, Input::Timeout(timeout))
+    }
+
+    fn broadcast(&mut self, index: usize, message: Gossip) {
+        if self.nodes[index].role == Role::Equivocator {
+            return self.broadcast_faulty(index, message);
+        }
+        let message = Rc::new(message);
+        for to in (0..self.nodes.len()).filter(|to| *to != index) {
+            self.send(index, to, Payload::Gossip(message.clone()));
+        }
+    }
+
+    pub(crate) fn deliver(&mut self, from: usize, to: usize, payload: Payload) -> Outcome {
+        if self.nodes[to].machine.is_none() {
+            return Ok(());
+        }
+        match payload {
+            Payload::Gossip(message) => self.receive(from, to, &message),
+            Payload::Pull(summary) => {
+                self.answer(from, to, &summary);
+                Ok(())
+            }
+            Payload::Answer(messages) => messages
+                .iter()
+                .try_for_each(|message| self.receive(from, to, message)),
+            Payload::Committed(decision) => {
+                let (block, commit) = (*decision).clone();
+                if commit.height == self.nodes[to].height() {
+                    self.nodes[to].overtaken_at = commit.height;
+                }
+                self.handle(
+                    to,
+                    Input::Committed {
+                        block: Box::new(block),
+                        commit,
+                    },
+                )
+            }
+        }
+    }
+
+    fn receive(&mut self, from: usize, to: usize, message: &Gossip) -> Outcome {
+        if self.nodes[to].role == Role::Equivocator {
+            self.support(to, from, message);
+        }
+        let input = Input::Message {
+            from: Peer(from as u64),
+            message: message.clone(),
+        };
+        self.handle(to, input)
+    }
+
+    /// Tells a random peer what is here, to get what is missing. Again after a while, always.
+    pub(crate) fn pull(&mut self, index: usize) {
+        let pause = self.rng.between(50, 150) * MS;
+        self.at(self.now + pause, Event::Pull { node: index });
+        let Some(machine) = &self.nodes[index].machine else {
+            return;
+        };
+        let summary = Rc::new(machine.summary());
+        let to = (index + 1 + self.rng.place(self.nodes.len() - 1)) % self.nodes.len();
+        self.send(index, to, Payload::Pull(summary));
+    }
+
+    fn answer(&mut self, from: usize, to: usize, summary: &Summary) {
+        let node = &self.nodes[to];
+        let Some(machine) = &node.machine else { return };
+        let messages = machine.answer(summary, ANSWER_BYTES);
+        let stored = node.disk.chain.stored(summary.height);
+        let decision = stored.map(|stored| (stored.block.clone(), stored.commit.clone()));
+        if !messages.is_empty() {
+            self.send(to, from, Payload::Answer(Rc::new(messages)));
+        }
+        if let Some(decision) = decision {
+            self.send(to, from, Payload::Committed(Rc::new(decision)));
+        }
+    }
+
+    /// Rules that can be seen from a machine's effects.
+    fn watch(
+        &mut self,
+        index: usize,
+        knew: (u64, Option<(u32, BlockId)>),
+        effects: &[Effect],
+    ) -> Outcome {
+        for effect in effects {
+            match effect {
+                Effect::RequestValue(request) => {
+                    let (height, valid) = knew;
+                    let known = valid.filter(|(round, _)| *round < request.round);
+                    if request.height == height && known.is_some() {
+                        return Err(format!("node {index} forgot its valid block: {request:?}"));
+                    }
+                }
+                Effect::Notice(Notice::NewRound { height, round, .. }) => {
+                    let last = &mut self.nodes[index].last_round;
+                    let (life, before) = (*last, (*height, *round));
+                    if life.is_some_and(|last| last >= before) {
+                        return Err(format!("node {index} went back to round {before:?}"));
+                    }
+                    *last = Some(before);
+                }
+                Effect::Notice(Notice::InvalidDecision { round, block_id }) => {
+                    return Err(format!(
+                        "node {index}: invalid {block_id:?} in round {round}"
+                    ));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A machine that accepted two different votes has to say so.
+    fn accepted(
+        &mut self,
+        index: usize,
+        vote: &welkin_consensus::types::Vote,
+        reported: bool,
+    ) -> Outcome {
+        let node = &mut self.nodes[index];
+        // Of later rounds the machine keeps only the newest votes.
+        if node
+            .machine
+            .as_ref()
+            .is_none_or(|machine| machine.round() < vote.round)
+        {
+            return Ok(());
+        }
+        let key = (
+            vote.height,
+            vote.round,
+            vote.vote_type,
+            vote.validator_index,
+        );
+        let first = *node.accepted.entry(key).or_insert(vote.block_id);
+        if first != vote.block_id && !reported {
+            return Err(format!(
+                "node {index} kept silent about an equivocation: {vote:?}"
+            ));
+        }
+        Ok(())
+    }
+}
