@@ -82,7 +82,10 @@ impl Firewall {
     /// # Errors
     /// [`FirewallError::Refused`] when it does not, with what `nft` said.
     pub fn check(&self) -> Result<(), FirewallError> {
-        run(Command::new("nft").args(["list", "table", "inet", &self.table]), "")
+        run(
+            Command::new("nft").args(["list", "table", "inet", &self.table]),
+            "",
+        )
     }
 
     /// Takes the table away; that it is not there is no error.

@@ -24,7 +24,9 @@ impl Subnet {
 
     /// First and last address of an IPv4 range as numbers; `None` for IPv6.
     pub fn ipv4_bounds(&self) -> Option<(u32, u32)> {
-        let IpAddr::V4(address) = self.address else { return None };
+        let IpAddr::V4(address) = self.address else {
+            return None;
+        };
         let first = u32::from(address);
         let hosts = u32::MAX.checked_shr(u32::from(self.prefix)).unwrap_or(0);
         Some((first, first | hosts))
@@ -86,11 +88,23 @@ mod tests {
     fn a_range_knows_its_first_and_last_address() {
         let bounds = |text: &str| {
             let (first, last) = text.parse::<Subnet>().unwrap().ipv4_bounds().unwrap();
-            (std::net::Ipv4Addr::from(first).to_string(), std::net::Ipv4Addr::from(last).to_string())
+            (
+                std::net::Ipv4Addr::from(first).to_string(),
+                std::net::Ipv4Addr::from(last).to_string(),
+            )
         };
-        assert_eq!(bounds("10.89.3.7/24"), ("10.89.3.0".into(), "10.89.3.255".into()));
-        assert_eq!(bounds("10.0.0.1/32"), ("10.0.0.1".into(), "10.0.0.1".into()));
-        assert_eq!(bounds("0.0.0.0/0"), ("0.0.0.0".into(), "255.255.255.255".into()));
+        assert_eq!(
+            bounds("10.89.3.7/24"),
+            ("10.89.3.0".into(), "10.89.3.255".into())
+        );
+        assert_eq!(
+            bounds("10.0.0.1/32"),
+            ("10.0.0.1".into(), "10.0.0.1".into())
+        );
+        assert_eq!(
+            bounds("0.0.0.0/0"),
+            ("0.0.0.0".into(), "255.255.255.255".into())
+        );
         assert_eq!("fd00::/64".parse::<Subnet>().unwrap().ipv4_bounds(), None);
     }
 

@@ -1,0 +1,145 @@
+//! The bid engine: whether to bid on an order, and at what rate. Pure.
+//!
+//! ```text
+//!   order, own attributes, attestations ── matching ──┐
+//!   ledger: capacity − bids − leases ──── fits? ──────┼──> Bid at a rate | Pass, with every reason
+//!   price table ───────────────────────── rate? ──────┘
+//! ```
+//!
+//! Matching is the chain's own code. Not here: sending the bid, and what the machine really has.
+
+mod ledger;
+mod price;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+use welkin_modules::market::types::OrderView;
+use welkin_modules::matching::{Mismatch, capacity_mismatches, provider_mismatches};
+use welkin_modules::spec::{Attributes, EndpointKind, GroupSpec};
+use welkin_runtime::{Address, Amount};
+
+pub use ledger::{Ledger, Reservation};
+pub use price::PriceTable;
+
+/// What a provider is, for matching.
+#[derive(Clone, Debug, Default)]
+pub struct Offering {
+    /// Its attributes as registered.
+    pub attributes: Attributes,
+    /// What auditors vouch for.
+    pub attestations: BTreeMap<Address, Attributes>,
+}
+
+/// What to do about an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Bid at this rate for the whole group.
+    Bid(Amount),
+    /// Do not bid, for these reasons.
+    Pass(Vec<Reason>),
+}
+
+/// Why there is no bid.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The provider is not what the order asks for, or has not enough free.
+    Mismatch(Mismatch),
+    /// The back end cannot do this.
+    Cannot {
+        /// What it cannot do.
+        what: String,
+    },
+    /// The order pays less than it would cost.
+    TooCheap {
+        /// The most that the order pays for an hour.
+        maximum: Amount,
+        /// What this provider would ask.
+        asked: Amount,
+    },
+    /// The rate does not fit the chain's numbers.
+    Priceless,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Mismatch(mismatch) => mismatch.fmt(f),
+            Reason::Cannot { what } => write!(f, "this provider has no {what}"),
+            Reason::TooCheap { maximum, asked } => {
+                write!(
+                    f,
+                    "it pays at most {maximum} uwlk an hour, and would cost {asked}"
+                )
+            }
+            Reason::Priceless => f.write_str("its price is larger than any amount"),
+        }
+    }
+}
+
+/// Whether to bid on this order, with what is free, at these prices.
+pub fn decide(
+    order: &OrderView,
+    offering: &Offering,
+    ledger: &Ledger,
+    prices: &PriceTable,
+) -> Decision {
+    let spec = &order.spec;
+    let mut reasons: Vec<Reason> =
+        provider_mismatches(spec, &offering.attributes, &offering.attestations)
+            .into_iter()
+            .chain(capacity_mismatches(spec, &ledger.free()))
+            .map(Reason::Mismatch)
+            .collect();
+    reasons.extend(beyond_the_back_end(spec));
+    match prices.rate(spec) {
+        None => reasons.push(Reason::Priceless),
+        Some(asked) if asked > order.order.max_rate_uwlk_per_hour => {
+            reasons.push(Reason::TooCheap {
+                maximum: order.order.max_rate_uwlk_per_hour,
+                asked,
+            });
+        }
+        Some(asked) if reasons.is_empty() => return Decision::Bid(asked),
+        Some(_) => {}
+    }
+    Decision::Pass(reasons)
+}
+
+/// What containers on one machine cannot give, whatever the operator's attributes say.
+fn beyond_the_back_end(spec: &GroupSpec) -> Vec<Reason> {
+    let mut lacks: Vec<&str> = Vec::new();
+    for unit in &spec.resources {
+        if unit.gpu.count > 0 {
+            lacks.push("graphics processors");
+        }
+        let persistent = |value: Option<&String>| value.is_some_and(|value| value == "true");
+        if unit
+            .storage
+            .iter()
+            .any(|volume| persistent(volume.attributes.get("persistent")))
+        {
+            lacks.push("persistent storage");
+        }
+        if unit
+            .endpoints
+            .iter()
+            .any(|endpoint| endpoint.kind == EndpointKind::LeasedIp)
+        {
+            lacks.push("addresses to lease");
+        }
+    }
+    lacks.sort_unstable();
+    lacks.dedup();
+    lacks
+        .into_iter()
+        .map(|what| Reason::Cannot {
+            what: what.to_owned(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+//! Prices and reservations against what they must never do: promise twice, ask less than they cost.
+
+use proptest::prelude::*;
+use welkin_modules::deployment::types::Award;
+use welkin_modules::ids::{DeploymentId, OrderId};
+use welkin_modules::market::types::{Order, OrderState};
+use welkin_modules::matching::Resources;
+use welkin_modules::moment::Moment;
+use welkin_modules::spec::{Endpoint, Gpu, ResourceUnit, Volume};
+use welkin_runtime::Time;
+
+use super::*;
+
+const GIB: u64 = 1 << 30;
+
+fn unit(cpu_millis: u64, memory_bytes: u64, disk_bytes: u64, count: u32) -> ResourceUnit {
+    let volume = Volume {
+        name: "default".to_owned(),
+        bytes: disk_bytes,
+        attributes: Attributes::new(),
+    };
+    ResourceUnit {
+        id: 1,
+        cpu_millis,
+        memory_bytes,
+        gpu: Gpu::default(),
+        storage: vec![volume],
+        endpoints: Vec::new(),
+        count,
+        max_rate_uwlk_per_hour: Amount(1),
+    }
+}
+
+fn group(units: Vec<ResourceUnit>) -> GroupSpec {
+    GroupSpec {
+        name: "g".to_owned(),
+        requirements: Default::default(),
+        resources: units,
+    }
+}
+
+fn id(number: u64) -> OrderId {
+    OrderId {
+        deployment: DeploymentId(number),
+        group: 1,
+        order: 1,
+    }
+}
+
+fn order(spec: GroupSpec, maximum: u64) -> OrderView {
+    let order = Order {
+        id: id(1),
+        owner: Address([1; 20]),
+        state: OrderState::Open,
+        award: Award::default(),
+        max_rate_uwlk_per_hour: Amount(maximum),
+        opened: Moment {
+            height: 1,
+            time: Time(0),
+        },
+        expires_at: Time(0),
+        open_bids: 0,
+        bids_placed: 0,
+        closed: None,
+    };
+    OrderView { order, spec }
+}
+
+fn machine() -> Ledger {
+    Ledger::new(Resources {
+        cpu_millis: 2_000,
+        memory_bytes: 4 * GIB,
+        gpus: 0,
+        storage_bytes: 10 * GIB,
+    })
+}
+
+#[test]
+fn an_hour_costs_the_sum_of_its_parts_rounded_up() {
+    let prices = PriceTable {
+        cpu_uwlk_per_core_hour: 1_000,
+        memory_uwlk_per_gib_hour: 100,
+        storage_uwlk_per_gib_hour: 10,
+        endpoint_uwlk_per_hour: 7,
+        minimum_uwlk_per_hour: 1,
+    };
+    let mut one = unit(1_500, GIB + 1, GIB, 2);
+    one.endpoints = vec![Endpoint {
+        kind: EndpointKind::SharedHttp,
+        sequence: 0,
+    }];
+    // 3 cores, a little over 2 GiB, 2 GiB of disk, 1 endpoint.
+    assert_eq!(
+        prices.rate(&group(vec![one])),
+        Some(Amount(3_000 + 201 + 20 + 7))
+    );
+    assert_eq!(prices.rate(&group(vec![unit(0, 0, 0, 1)])), Some(Amount(1)));
+    let dear = PriceTable {
+        cpu_uwlk_per_core_hour: u64::MAX,
+        ..prices
+    };
+    assert_eq!(dear.rate(&group(vec![unit(u64::MAX, 0, 0, 1)])), None);
+}
+
+#[test]
+fn it_bids_what_it_costs_and_says_every_reason_when_it_does_not() {
+    let prices = PriceTable::default();
+    let fits = group(vec![unit(1_000, GIB, GIB, 1)]);
+    let asked = prices.rate(&fits).unwrap();
+    let decide = |spec: GroupSpec, maximum: u64| {
+        decide(
+            &order(spec, maximum),
+            &Offering::default(),
+            &machine(),
+            &prices,
+        )
+    };
+    assert_eq!(decide(fits.clone(), asked.0), Decision::Bid(asked));
+    let maximum = Amount(asked.0 - 1);
+    assert_eq!(
+        decide(fits, maximum.0),
+        Decision::Pass(vec![Reason::TooCheap { maximum, asked }])
+    );
+
+    let mut greedy = unit(9_000, 9 * GIB, GIB, 1);
+    greedy.gpu.count = 1;
+    greedy.storage[0]
+        .attributes
+        .insert("persistent".to_owned(), "true".to_owned());
+    greedy.endpoints = vec![Endpoint {
+        kind: EndpointKind::LeasedIp,
+        sequence: 1,
+    }];
+    let Decision::Pass(reasons) = decide(group(vec![greedy]), u64::MAX) else {
+        panic!("it bid on what it does not have");
+    };
+    let said = reasons
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ");
+    for word in [
+        "graphics processors",
+        "persistent storage",
+        "addresses to lease",
+    ] {
+        assert!(said.contains(word), "{word:?} is not in {said:?}");
+    }
+    assert!(
+        reasons
+            .iter()
+            .filter(|r| matches!(r, Reason::Mismatch(Mismatch::Lacking { .. })))
+            .count()
+            >= 2
+    );
+}
+
+#[test]
+fn a_bid_that_becomes_a_lease_is_counted_once() {
+    let mut ledger = machine();
+    let needed = Resources {
+        cpu_millis: 1_500,
+        ..Resources::default()
+    };
+    ledger.reserve(id(1), Reservation::Bid, needed);
+    ledger.reserve(id(1), Reservation::Lease, needed);
+    assert_eq!(ledger.free().cpu_millis, 500);
+    assert_eq!(ledger.held(Reservation::Bid).0, 0);
+    assert_eq!(ledger.held(Reservation::Lease).0, 1);
+}
+
+proptest! {
+    #[test]
+    fn whatever_it_bids_on_in_turn_it_can_run_all_at_once(
+        wishes in proptest::collection::vec((1u64..3_000, 1u64..5 * GIB, 1u64..12 * GIB, 1u32..4), 1..20),
+    ) {
+        let prices = PriceTable::default();
+        let mut ledger = machine();
+        let mut promised = Resources::default();
+        for (n, (cpu, memory, disk, count)) in wishes.into_iter().enumerate() {
+            let spec = group(vec![unit(cpu, memory, disk, count)]);
+            let needed = Resources::needed(&spec);
+            let decision = decide(&order(spec, u64::MAX), &Offering::default(), &ledger, &prices);
+            if let Decision::Bid(_) = decision {
+                ledger.reserve(id(n as u64), Reservation::Bid, needed);
+                promised = promised.plus(&needed);
+            }
+        }
+        let capacity = machine().capacity();
+        prop_assert!(promised.cpu_millis <= capacity.cpu_millis);
+        prop_assert!(promised.memory_bytes <= capacity.memory_bytes);
+        prop_assert!(promised.storage_bytes <= capacity.storage_bytes);
+    }
+}
