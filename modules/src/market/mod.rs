@@ -34,6 +34,8 @@ mod tests;
 
 use welkin_runtime::{Ctx, Invariant, Module, Result, StorageItem};
 
+#[cfg(any(test, feature = "test-support"))]
+pub(crate) use calls::{Terms, bid};
 pub use calls::{check_award, end_order, open_order, withdraw_order};
 pub(crate) use state::{has_orders, state_of};
 pub use types::*;
