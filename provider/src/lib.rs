@@ -4,4 +4,6 @@ pub mod backend;
 pub mod bid;
 pub mod firewall;
 pub mod ingress;
+pub mod manifests;
 pub mod planner;
+pub mod workload;

@@ -33,3 +33,6 @@ pub mod manifest;
 pub mod sdl;
 
 pub use welkin_modules::ids::LeaseId;
+
+#[cfg(test)]
+mod golden;

@@ -230,7 +230,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         let Some(mut outputs) = session.outputs() else { return Ok(()) };
         let mut output = output.flat_map(|piece| iter(pieces(piece))).boxed();
         let incoming = pin!(take_input(&mut reader, &mut session, input));
-        let mut stop = select(incoming, pin!(ended));
+        let ended = pin!(ended);
+        let mut stop = select(incoming, ended);
         loop {
             let piece = match select(output.next(), &mut stop).await {
                 Either::Left((piece, _)) => piece.unwrap_or_else(|| outputs.end()),
@@ -289,7 +290,11 @@ fn pieces(output: Output) -> Vec<Output> {
             let mut rest = line.text.as_str();
             let mut list = Vec::new();
             while !rest.is_empty() {
-                let (text, after) = rest.split_at(rest.floor_char_boundary(MAX_LOG_BYTES));
+                let end = (0..=MAX_LOG_BYTES.min(rest.len()))
+                    .rev()
+                    .find(|end| rest.is_char_boundary(*end))
+                    .unwrap_or(rest.len());
+                let (text, after) = rest.split_at(end);
                 list.push(Output::Log(LogLine { text: text.to_owned(), ..line.clone() }));
                 rest = after;
             }

@@ -310,3 +310,5 @@ fn whole_seconds(nanos: u64) -> u64 {
     nanos.div_ceil(NANOS_PER_SECOND)
 }
 
+#[cfg(test)]
+mod tests;

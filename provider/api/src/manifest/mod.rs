@@ -23,3 +23,5 @@ pub use types::{
     NextCase, Permission, Protocol, Resources, Service, Tee,
 };
 
+#[cfg(test)]
+mod tests;

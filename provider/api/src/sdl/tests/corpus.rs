@@ -103,5 +103,5 @@ fn each_rejection_has_the_meaning_of_its_class_and_a_place() {
         told.push_str(&format!("{remarks}\n"));
     }
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/sdl-rejections.txt");
-    super::golden::check(&golden, &told);
+    crate::golden::check(&golden, &told);
 }

@@ -1,4 +1,3 @@
 //! What files are accepted and what is said about the others.
 
 mod corpus;
-mod golden;

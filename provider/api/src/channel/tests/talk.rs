@@ -1,0 +1,366 @@
+//! Whole conversations over a pipe, with a provider that does little.
+
+use std::future::{Future, pending, ready};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::channel::{mpsc, oneshot};
+use futures::io::{AsyncReadExt, AsyncWriteExt};
+use futures::stream::{BoxStream, iter};
+use futures::{FutureExt, StreamExt};
+use tokio::io::DuplexStream;
+use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
+
+use super::*;
+use crate::delegation::{NonceCache, Verified};
+use crate::manifest::{Opening, Salt};
+
+type Pipe = Compat<DuplexStream>;
+
+fn pipe() -> (Pipe, Pipe) {
+    // Small, so that writing has to wait for reading.
+    let (a, b) = tokio::io::duplex(256);
+    (a.compat(), b.compat())
+}
+
+/// A provider that echoes.
+#[derive(Default)]
+struct Echo {
+    nonces: Mutex<NonceCache>,
+    lease_ends: Mutex<Option<oneshot::Receiver<()>>>,
+    asked: AtomicBool,
+}
+
+impl Tenancy for Echo {
+    async fn admit(
+        &self,
+        delegation: &SignedDelegation,
+        peer: [u8; 32],
+    ) -> Result<Verified, Refusal> {
+        let chain = welkin_runtime::ChainInfo {
+            chain_id: "welkin-test".to_owned(),
+            genesis_hash: Hash([5; 32]),
+        };
+        let expected = crate::delegation::Expected {
+            chain: &chain,
+            peer,
+            provider: PROVIDER,
+            now: Time(1),
+        };
+        let verified = delegation.verify(&expected)?;
+        verified.require_owner(SigningKey::from_seed(&[1; 32]).address())?;
+        self.nonces.lock().unwrap().accept(delegation, Time(1))?;
+        Ok(verified)
+    }
+
+    fn until_ended(&self, _: LeaseId) -> impl Future<Output = Refusal> + Send {
+        let ends = self.lease_ends.lock().unwrap().take();
+        async move {
+            match ends {
+                Some(ends) => drop(ends.await),
+                None => pending().await,
+            }
+            Refusal { reason: Reason::LeaseClosed, message: "the lease has ended".to_owned() }
+        }
+    }
+
+    async fn send_manifest(
+        &self,
+        _: LeaseId,
+        manifest: Vec<u8>,
+        opening: Opening,
+    ) -> Result<Hash, Refusal> {
+        self.asked.store(true, Ordering::SeqCst);
+        Ok(crate::manifest::group_commitment(&manifest, &opening.salt))
+    }
+
+    async fn get_manifest(&self, _: LeaseId) -> Result<KeptManifest, Refusal> {
+        let message = "no manifest was sent yet".to_owned();
+        Err(Refusal { reason: Reason::NoManifest, message })
+    }
+
+    async fn status(&self, _: LeaseId) -> Result<LeaseStatus, Refusal> {
+        Ok(status())
+    }
+
+    async fn logs(
+        &self,
+        _: LeaseId,
+        query: LogQuery,
+    ) -> Result<BoxStream<'static, Result<LogLine, Refusal>>, Refusal> {
+        let line = |number: u32| LogLine {
+            service: "web".to_owned(),
+            replica: 0,
+            time: None,
+            stderr: false,
+            text: "x".repeat(number as usize * 10_000),
+        };
+        let lines = iter((0..query.tail.unwrap_or(3)).map(line).map(Ok));
+        Ok(match query.follow {
+            true => lines.chain(futures::stream::pending()).boxed(),
+            false => lines.boxed(),
+        })
+    }
+
+    async fn events(
+        &self,
+        _: LeaseId,
+        _: bool,
+    ) -> Result<BoxStream<'static, Result<LeaseEvent, Refusal>>, Refusal> {
+        let message = "the log of events was lost".to_owned();
+        Ok(iter([Err(Refusal { reason: Reason::Internal, message })]).boxed())
+    }
+
+    async fn exec(&self, _: LeaseId, request: ExecRequest) -> Result<Exec, Refusal> {
+        let (sender, mut receiver) = mpsc::channel::<Input>(1);
+        let takes_input = request.stdin;
+        let output = async_stream(move |out| async move {
+            let mut code = i32::from(!takes_input) * 7;
+            while takes_input {
+                match receiver.next().await {
+                    Some(Input::Stdin(bytes)) => drop(out.unbounded_send(Output::Stdout(bytes))),
+                    Some(Input::Resize(size)) => code = i32::from(size.columns),
+                    Some(Input::StdinEnd) | None => break,
+                }
+            }
+            drop(out.unbounded_send(Output::Exit { code }));
+        });
+        Ok(Exec { output, input: sender })
+    }
+}
+
+/// A stream that a task fills.
+fn async_stream<F: Future<Output = ()> + Send + 'static>(
+    fill: impl FnOnce(mpsc::UnboundedSender<Output>) -> F,
+) -> BoxStream<'static, Output> {
+    let (sender, receiver) = mpsc::unbounded();
+    tokio::spawn(fill(sender));
+    receiver.boxed()
+}
+
+/// What a client does while the provider serves it.
+async fn converse<T>(
+    provider: &Echo,
+    client: impl AsyncFnOnce(ChannelClient<Pipe>) -> T,
+) -> T {
+    let (near, far) = pipe();
+    let mut nonced = delegation(Scopes::all());
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+    nonced.delegation.nonce[..8]
+        .copy_from_slice(&NEXT.fetch_add(1, Ordering::SeqCst).to_le_bytes());
+    let signed = nonced.delegation.sign(&SigningKey::from_seed(&[1; 32]));
+    let talk = client(ChannelClient::new(near, signed));
+    let (answer, served) = futures::join!(talk, serve(provider, far, PEER, pending));
+    served.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn a_manifest_is_handed_over_and_status_comes_back() {
+    let provider = Echo::default();
+    let opening = Opening { index: 0, salt: Salt([1; 32]), siblings: Vec::new() };
+    let manifest = vec![7; crate::manifest::MAX_MANIFEST_BYTES];
+    let expected = crate::manifest::group_commitment(&manifest, &opening.salt);
+    let accepted =
+        converse(&provider, async |client| client.send_manifest(manifest, opening).await).await;
+    assert_eq!(accepted.unwrap(), expected);
+    let got = converse(&provider, async |client| client.status().await).await;
+    assert_eq!(got.unwrap(), status());
+    let error = converse(&provider, async |client| client.get_manifest().await).await;
+    assert!(matches!(error, Err(ChannelError::Refused(r)) if r.reason == Reason::NoManifest));
+}
+
+#[tokio::test]
+async fn a_command_gets_its_input_and_says_how_it_ended() {
+    let provider = Echo::default();
+    let (echoed, code) = converse(&provider, async |client| {
+        let (mut outputs, mut inputs) = client.exec(shell(true, true)).await.unwrap();
+        let long = vec![b'x'; 3 * MAX_CHUNK_BYTES + 5];
+        let send = async {
+            inputs.stdin(&long).await.unwrap();
+            inputs.resize(TerminalSize { columns: 99, rows: 1 }).await.unwrap();
+            inputs.stdin_end().await.unwrap();
+            assert!(inputs.stdin(b"more").await.is_err(), "input has ended");
+            long.len()
+        };
+        let read = async {
+            let mut echoed = 0;
+            loop {
+                match outputs.next().await.unwrap() {
+                    Some(Output::Stdout(bytes)) => echoed += bytes.len(),
+                    Some(Output::Exit { code }) => break (echoed, code),
+                    other => panic!("{other:?}"),
+                }
+            }
+        };
+        let (sent, (echoed, code)) = futures::join!(send, read);
+        assert_eq!(outputs.next().await.unwrap(), None);
+        (sent == echoed, code)
+    })
+    .await;
+    assert!(echoed);
+    assert_eq!(code, 99);
+}
+
+#[tokio::test]
+async fn a_command_without_input_needs_none() {
+    let code = converse(&Echo::default(), async |client| {
+        let (mut outputs, _inputs) = client.exec(shell(false, false)).await.unwrap();
+        outputs.next().await.unwrap()
+    })
+    .await;
+    assert_eq!(code, Some(Output::Exit { code: 7 }));
+}
+
+#[tokio::test]
+async fn logs_come_in_order_and_long_lines_in_pieces() {
+    let lengths = converse(&Echo::default(), async |client| {
+        let query = LogQuery { tail: Some(4), ..LogQuery::default() };
+        let mut outputs = client.logs(query).await.unwrap();
+        let mut lengths = Vec::new();
+        while let Some(output) = outputs.next().await.unwrap() {
+            match output {
+                Output::Log(line) => lengths.push(line.text.len()),
+                Output::End => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        lengths
+    })
+    .await;
+    assert_eq!(lengths, [0, 10_000, 16_384, 3_616, 16_384, 13_616]);
+}
+
+#[tokio::test]
+async fn a_failure_in_the_middle_is_told() {
+    let error = converse(&Echo::default(), async |client| {
+        client.events(true).await.unwrap().next().await.unwrap_err()
+    })
+    .await;
+    assert!(matches!(error, ChannelError::Refused(r) if r.message.contains("was lost")));
+}
+
+#[tokio::test]
+async fn an_open_stream_ends_with_the_lease() {
+    let provider = Echo::default();
+    let (end, ends) = oneshot::channel();
+    let error = converse(&provider, async |client| {
+        let query = LogQuery { follow: true, tail: Some(1), ..LogQuery::default() };
+        let opened = client.logs(query);
+        let mut outputs = opened.await.unwrap();
+        assert!(matches!(outputs.next().await.unwrap(), Some(Output::Log(_))));
+        outputs
+    })
+    .map(|_| ())
+    .now_or_never();
+    assert!(error.is_none(), "a followed log goes on");
+    *provider.lease_ends.lock().unwrap() = None;
+    // The first future is asked for while the answer is made, the second for the stream.
+    let held = Ends { first: Some(oneshot::channel::<()>().1), second: Some(ends) };
+    let provider = EndingEcho { echo: Echo::default(), held: Mutex::new(held) };
+    let (near, far) = pipe();
+    let client = async {
+        let query = LogQuery { follow: true, tail: Some(1), ..LogQuery::default() };
+        let client = ChannelClient::new(near, delegation(Scopes::all()));
+        let mut outputs = client.logs(query).await.unwrap();
+        assert!(matches!(outputs.next().await.unwrap(), Some(Output::Log(_))));
+        end.send(()).unwrap();
+        outputs.next().await.unwrap_err()
+    };
+    let (error, served) = futures::join!(client, provider.serve(far));
+    served.unwrap();
+    assert!(matches!(error, ChannelError::Refused(r) if r.reason == Reason::LeaseClosed));
+}
+
+struct Ends {
+    first: Option<oneshot::Receiver<()>>,
+    second: Option<oneshot::Receiver<()>>,
+}
+
+/// An echo whose lease ends when it is told so.
+struct EndingEcho {
+    echo: Echo,
+    held: Mutex<Ends>,
+}
+
+impl EndingEcho {
+    async fn serve(&self, stream: Pipe) -> Result<(), FrameError> {
+        *self.echo.lease_ends.lock().unwrap() = self.held.lock().unwrap().second.take();
+        drop(self.held.lock().unwrap().first.take());
+        serve(&self.echo, stream, PEER, pending).await
+    }
+}
+
+async fn refused(provider: &Echo, peer: [u8; 32], delegation: SignedDelegation) -> Reason {
+    let (near, far) = pipe();
+    let client = ChannelClient::new(near, delegation).status();
+    let (answer, served) = futures::join!(client, serve(provider, far, peer, pending));
+    served.unwrap();
+    match answer {
+        Err(ChannelError::Refused(refusal)) => refusal.reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_delegation_opens_one_stream_of_one_peer() {
+    let provider = Echo::default();
+    let signed = delegation(Scopes::all());
+    assert_eq!(refused(&provider, [8; 32], signed.clone()).await, Reason::NotForHere);
+    let (near, far) = pipe();
+    let client = ChannelClient::new(near, signed.clone()).status();
+    let (answer, _) = futures::join!(client, serve(&provider, far, PEER, pending));
+    assert!(answer.is_ok());
+    assert_eq!(refused(&provider, PEER, signed.clone()).await, Reason::Replayed);
+    let other = signed.delegation.clone().sign(&SigningKey::from_seed(&[2; 32]));
+    assert_eq!(refused(&provider, PEER, other).await, Reason::NotTheOwner);
+    let mut forged = signed;
+    forged.delegation.nonce = [1; 16];
+    assert_eq!(refused(&provider, PEER, forged).await, Reason::BadSignature);
+}
+
+#[tokio::test]
+async fn who_says_nothing_or_too_much_is_left() {
+    let provider = Echo::default();
+    let (_near, far) = pipe();
+    let silent = serve(&provider, far, PEER, || ready(())).await;
+    assert!(silent.is_ok());
+    let (mut near, far) = pipe();
+    let write = async {
+        near.write_all(&u32::MAX.to_be_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        near.read_to_end(&mut answer).await.unwrap();
+        answer
+    };
+    let (answer, served) = futures::join!(write, serve(&provider, far, PEER, pending));
+    served.unwrap();
+    let refusal = borsh::from_slice::<Answer>(&answer[4..]).unwrap();
+    assert!(
+        matches!(&refusal, Answer::Refused(r) if r.message.contains("4294967295")),
+        "{refusal:?}"
+    );
+    assert!(!provider.asked.load(Ordering::SeqCst));
+}
+
+#[tokio::test]
+async fn a_tenant_that_goes_away_ends_its_command() {
+    let provider = Echo::default();
+    let (near, far) = pipe();
+    let client = async {
+        let client = ChannelClient::new(near, delegation(Scopes::all()));
+        drop(client.exec(shell(false, true)).await.unwrap());
+    };
+    let both = futures::future::join(client, serve(&provider, far, PEER, pending));
+    let ((), served) = tokio::time::timeout(Duration::from_secs(60), both).await.unwrap();
+    // However it shows on this kind of pipe, the conversation is over.
+    drop(served);
+}
+
+#[tokio::test]
+async fn a_provider_that_goes_away_is_an_error() {
+    let (near, far) = pipe();
+    drop(far);
+    let client = ChannelClient::new(near, delegation(Scopes::all()));
+    assert!(matches!(client.status().await, Err(ChannelError::Frame(_))));
+}
