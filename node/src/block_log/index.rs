@@ -42,6 +42,11 @@ impl Index {
         blocks.checked_sub(1).map(|last| self.base + last)
     }
 
+    /// The file that the newest block is in.
+    pub fn newest_file(&self) -> Option<u32> {
+        self.blocks.last().map(|at| at.segment)
+    }
+
     pub fn block(&self, height: u64) -> Option<(Position, u64)> {
         self.place(&self.blocks, height)
     }

@@ -176,7 +176,7 @@ impl BlockLog {
         if !writer.segments.fits(lengths) {
             self.seal(&mut writer)?;
         }
-        let head = writer.segments.tail_is_empty();
+        let head = self.index().newest_file() != Some(writer.segments.end().segment);
         let in_force = writer.validators.as_deref().filter(|_| head);
         let stored = NewBlock {
             validators: new.validators.or(in_force),

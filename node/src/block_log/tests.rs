@@ -195,6 +195,36 @@ fn pruning_removes_whole_files_and_keeps_the_validator_set_in_force() {
 }
 
 #[test]
+fn the_validator_set_is_at_the_head_of_a_file_that_begins_with_results() {
+    let disk = ModelDisk::default();
+    let log = open(&disk);
+    let block = NewBlock {
+        block: &[1; 800],
+        commit: b"",
+        validators: Some(b"set"),
+    };
+    log.append(1, &block).unwrap();
+    log.append_results(1, &[1; 500]).unwrap();
+    log.append(
+        2,
+        &NewBlock {
+            validators: None,
+            ..block
+        },
+    )
+    .unwrap();
+    log.sync().unwrap();
+    log.prune(2).unwrap();
+    assert_eq!(log.heights(), Some(2..=2));
+    assert_eq!(log.read_validators(2).unwrap(), Some((2, b"set".to_vec())));
+    drop(log);
+    assert_eq!(
+        open(&disk).read_validators(2).unwrap(),
+        Some((2, b"set".to_vec()))
+    );
+}
+
+#[test]
 fn readers_and_a_writer_go_on_at_once() {
     let disk = ModelDisk::default();
     let log = filled(&disk, 1..=10);

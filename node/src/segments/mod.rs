@@ -167,11 +167,6 @@ impl Segments {
         }
     }
 
-    /// Whether the tail holds no record yet.
-    pub fn tail_is_empty(&self) -> bool {
-        self.tail.is_empty()
-    }
-
     /// The oldest file.
     pub fn oldest(&self) -> u32 {
         self.sealed
