@@ -105,23 +105,20 @@ where
         Either::Left((outcome, _)) => outcome?,
         Either::Right(((), _)) => return Ok(()),
     };
-    let outcome = match outcome {
-        Ok((verified, request)) => {
-            let lease = verified.lease;
-            match select(pin!(answer(tenancy, lease, request)), pin!(tenancy.until_ended(lease)))
-                .await
-            {
-                Either::Left((outcome, _)) => outcome.map(|answered| (lease, answered)),
-                Either::Right((refusal, _)) => Err(refusal),
-            }
-        }
-        Err(refusal) => Err(refusal),
+    let (lease, request) = match outcome {
+        Ok((verified, request)) => (verified.lease, request),
+        Err(refusal) => return talk.say(&Answer::Refused(refusal), patience()).await,
     };
-    match outcome {
-        Ok((lease, Answered::Stream(output, input))) => {
-            talk.stream(tenancy.until_ended(lease), output, input, patience).await
+    let mut ended = pin!(tenancy.until_ended(lease));
+    let answered = match select(pin!(answer(tenancy, lease, request)), &mut ended).await {
+        Either::Left((answered, _)) => answered,
+        Either::Right((refusal, _)) => Err(refusal),
+    };
+    match answered {
+        Ok(Answered::Stream(output, input)) => {
+            talk.stream(ended, output, input, patience).await
         }
-        Ok((_, Answered::Once(message))) => talk.say(&message, patience()).await,
+        Ok(Answered::Once(message)) => talk.say(&message, patience()).await,
         Err(refusal) => talk.say(&Answer::Refused(refusal), patience()).await,
     }
 }
@@ -217,7 +214,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
     /// Output until its end, the tenant's, or that of its rights; and input beside it.
     async fn stream<P: Future<Output = ()>>(
         self,
-        ended: impl Future<Output = Refusal>,
+        ended: impl Future<Output = Refusal> + Unpin,
         output: BoxStream<'static, Output>,
         input: Option<mpsc::Sender<Input>>,
         patience: impl Fn() -> P,
@@ -230,7 +227,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         let Some(mut outputs) = session.outputs() else { return Ok(()) };
         let mut output = output.flat_map(|piece| iter(pieces(piece))).boxed();
         let incoming = pin!(take_input(&mut reader, &mut session, input));
-        let ended = pin!(ended);
         let mut stop = select(incoming, ended);
         loop {
             let piece = match select(output.next(), &mut stop).await {

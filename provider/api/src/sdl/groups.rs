@@ -347,7 +347,7 @@ fn http_options(expose: &Expose) -> HttpOptions {
 }
 
 /// What a global expose is on chain: HTTP or a port, and a leased IP beside it.
-fn endpoints(expose: &manifest::Expose) -> Vec<Endpoint> {
+pub(super) fn endpoints(expose: &manifest::Expose) -> Vec<Endpoint> {
     if !expose.global {
         return Vec::new();
     }
