@@ -492,9 +492,9 @@ proptest! {
         world.block_after_seconds(30);
         prop_assert_eq!(lease(&world, id).map(|lease| lease.provider), best);
         // Whoever did not win has its deposit back, and whoever left its bond.
-        for number in 0..rates.len() {
-            let bid = bid(&world, id.bid(providers[number]));
-            let won = Some(providers[number]) == best;
+        for provider in providers.into_iter().take(rates.len()) {
+            let bid = bid(&world, id.bid(provider));
+            let won = Some(provider) == best;
             prop_assert_eq!(bid.deposit, Amount(if won { 500_000 } else { 0 }));
         }
     }

@@ -249,7 +249,8 @@ fn an_offer_is_never_less_than_what_was_asked() {
 
 #[test]
 fn groups_out_of_bounds_are_named_with_what_is_allowed() {
-    let changes: [(fn(&mut GroupSpec), &str); 12] = [
+    type Change = fn(&mut GroupSpec);
+    let changes: [(Change, &str); 12] = [
         (
             |group| group.resources.clear(),
             "units: 0, allowed is 1 to 20",

@@ -130,7 +130,8 @@ fn an_update_names_what_was_dropped_and_reaches_no_live_lease() {
 #[test]
 fn profiles_are_bounded() {
     let mut world = World::new(quick);
-    let changes: [(fn(&mut Profile), Error); 8] = [
+    type Change = fn(&mut Profile);
+    let changes: [(Change, Error); 8] = [
         (|p| p.peer_id = "short".to_owned(), Error::BadPeerId),
         (|p| p.peer_id = "0".repeat(52), Error::BadPeerId),
         (
