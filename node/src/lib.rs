@@ -25,7 +25,18 @@
 
 pub mod block_log;
 pub mod api;
+pub mod config;
+pub mod ledger;
+pub mod mempool;
+pub mod snapshot;
+pub mod stop;
+pub mod store;
 pub mod disk;
+pub mod evidence;
+pub mod net;
+pub mod sync;
+pub mod node;
+pub mod shell;
 pub mod lock;
 mod segments;
 pub mod sign_state;
