@@ -9,7 +9,10 @@ pub(crate) fn check(path: &Path, actual: &str) {
         std::fs::write(path, actual).unwrap();
     }
     let expected = std::fs::read_to_string(path).unwrap_or_default();
-    assert_eq!(actual, expected, "run again with UPDATE_GOLDEN=1 and review the difference");
+    assert_eq!(
+        actual, expected,
+        "run again with UPDATE_GOLDEN=1 and review the difference"
+    );
 }
 
 /// Random numbers from a seed (xorshift64*), the same on every machine.

@@ -60,7 +60,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ChannelClient<S> {
         manifest: Vec<u8>,
         opening: Opening,
     ) -> Result<Hash, ChannelError> {
-        match self.ask(Request::SendManifest { manifest, opening }).await?.0 {
+        match self
+            .ask(Request::SendManifest { manifest, opening })
+            .await?
+            .0
+        {
             Answer::Accepted { manifest_hash } => Ok(manifest_hash),
             _ => Err(ProtocolError::Malformed.into()),
         }
@@ -93,19 +97,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ChannelClient<S> {
     }
 
     /// Runs a command.
-    pub async fn exec(
-        self,
-        request: ExecRequest,
-    ) -> Result<(Outputs<S>, Inputs<S>), ChannelError> {
+    pub async fn exec(self, request: ExecRequest) -> Result<(Outputs<S>, Inputs<S>), ChannelError> {
         let (_, outputs, inputs) = self.ask(Request::Exec(request)).await?;
         Ok((outputs, inputs))
     }
 
-    async fn ask(
-        self,
-        request: Request,
-    ) -> Result<(Answer, Outputs<S>, Inputs<S>), ChannelError> {
-        let hello = Hello { version: PROTOCOL_VERSION, delegation: self.delegation };
+    async fn ask(self, request: Request) -> Result<(Answer, Outputs<S>, Inputs<S>), ChannelError> {
+        let hello = Hello {
+            version: PROTOCOL_VERSION,
+            delegation: self.delegation,
+        };
         let (session, bytes) = ClientSession::open(&hello, &request);
         let (reader, mut writer) = self.stream.split();
         let mut outputs = Outputs { reader, session };
@@ -124,7 +125,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ChannelClient<S> {
         if let Answer::Refused(refusal) = answer {
             return Err(refusal.into());
         }
-        let inputs = Inputs { writer, session: outputs.session.inputs() };
+        let inputs = Inputs {
+            writer,
+            session: outputs.session.inputs(),
+        };
         Ok((answer, outputs, inputs))
     }
 }
@@ -156,7 +160,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Outputs<S> {
     }
 
     async fn receive(&mut self) -> Result<Option<FromProvider>, ChannelError> {
-        let Some(limit) = self.session.limit() else { return Ok(None) };
+        let Some(limit) = self.session.limit() else {
+            return Ok(None);
+        };
         match frame::read(&mut self.reader, limit).await? {
             Some(frame) => Ok(Some(self.session.receive(&frame)?)),
             None => Ok(None),

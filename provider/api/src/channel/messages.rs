@@ -180,9 +180,7 @@ pub enum Input {
 }
 
 /// One line that a service wrote.
-#[derive(
-    Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct LogLine {
     /// The service.
     pub service: String,
@@ -197,9 +195,7 @@ pub struct LogLine {
 }
 
 /// Something that the provider did for a lease, or that happened to its containers.
-#[derive(
-    Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct LeaseEvent {
     /// When, by the provider's clock.
     pub time: Time,
@@ -226,9 +222,7 @@ pub enum Severity {
 }
 
 /// The state of a lease at the provider.
-#[derive(
-    Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct LeaseStatus {
     /// The lease.
     pub lease: LeaseId,
@@ -267,9 +261,7 @@ pub enum Phase {
 }
 
 /// The state of one service.
-#[derive(
-    Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct ServiceStatus {
     /// Its name.
     pub name: String,
@@ -290,9 +282,7 @@ pub struct ServiceStatus {
 }
 
 /// A port of the provider that leads to a service.
-#[derive(
-    Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct ForwardedPort {
     /// The name or address to connect to.
     pub host: String,
@@ -305,9 +295,7 @@ pub struct ForwardedPort {
 }
 
 /// A host name whose ownership is still to be shown.
-#[derive(
-    Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct UnprovenHost {
     /// The name.
     pub host: String,
@@ -398,6 +386,9 @@ pub enum Reason {
 impl Reason {
     /// Whether the same request may succeed a moment later.
     pub fn is_worth_a_retry(self) -> bool {
-        matches!(self, Reason::Busy | Reason::NotReady | Reason::NotRunning | Reason::UnknownLease)
+        matches!(
+            self,
+            Reason::Busy | Reason::NotReady | Reason::NotRunning | Reason::UnknownLease
+        )
     }
 }

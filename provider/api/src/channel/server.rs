@@ -50,8 +50,7 @@ pub trait Tenancy: Send + Sync {
     ) -> impl Future<Output = Result<KeptManifest, Refusal>> + Send;
 
     /// The state of the lease.
-    fn status(&self, lease: LeaseId)
-    -> impl Future<Output = Result<LeaseStatus, Refusal>> + Send;
+    fn status(&self, lease: LeaseId) -> impl Future<Output = Result<LeaseStatus, Refusal>> + Send;
 
     /// The output of services.
     fn logs(
@@ -100,7 +99,11 @@ where
     P: Future<Output = ()>,
 {
     let (reader, writer) = stream.split();
-    let mut talk = Talk { reader, writer, session: ServerSession::new() };
+    let mut talk = Talk {
+        reader,
+        writer,
+        session: ServerSession::new(),
+    };
     let outcome = match select(pin!(talk.open(tenancy, peer)), pin!(patience())).await {
         Either::Left((outcome, _)) => outcome?,
         Either::Right(((), _)) => return Ok(()),
@@ -115,9 +118,7 @@ where
         Either::Right((refusal, _)) => Err(refusal),
     };
     match answered {
-        Ok(Answered::Stream(output, input)) => {
-            talk.stream(ended, output, input, patience).await
-        }
+        Ok(Answered::Stream(output, input)) => talk.stream(ended, output, input, patience).await,
         Ok(Answered::Once(message)) => talk.say(&message, patience()).await,
         Err(refusal) => talk.say(&Answer::Refused(refusal), patience()).await,
     }
@@ -145,14 +146,18 @@ async fn answer(
         Request::Logs(query) => {
             let lines = tenancy.logs(lease, query).await?;
             Answered::Stream(
-                lines.map(|line| line.map_or_else(Output::Failed, Output::Log)).boxed(),
+                lines
+                    .map(|line| line.map_or_else(Output::Failed, Output::Log))
+                    .boxed(),
                 None,
             )
         }
         Request::Events { follow } => {
             let events = tenancy.events(lease, follow).await?;
             Answered::Stream(
-                events.map(|event| event.map_or_else(Output::Failed, Output::Event)).boxed(),
+                events
+                    .map(|event| event.map_or_else(Output::Failed, Output::Event))
+                    .boxed(),
                 None,
             )
         }
@@ -196,9 +201,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
     }
 
     async fn receive(&mut self) -> Result<Result<FromTenant, Refusal>, FrameError> {
-        receive(&mut self.reader, &mut self.session).await.map(|outcome| {
-            outcome.unwrap_or_else(|| Err(ProtocolError::OutOfTurn.into()))
-        })
+        receive(&mut self.reader, &mut self.session)
+            .await
+            .map(|outcome| outcome.unwrap_or_else(|| Err(ProtocolError::OutOfTurn.into())))
     }
 
     /// The one answer to a request.
@@ -207,7 +212,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         answer: &Answer,
         patience: impl Future<Output = ()>,
     ) -> Result<(), FrameError> {
-        let Ok(bytes) = self.session.answer(answer) else { return Ok(()) };
+        let Ok(bytes) = self.session.answer(answer) else {
+            return Ok(());
+        };
         write(&mut self.writer, &bytes, patience).await.map(|_| ())
     }
 
@@ -219,12 +226,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         input: Option<mpsc::Sender<Input>>,
         patience: impl Fn() -> P,
     ) -> Result<(), FrameError> {
-        let Talk { mut reader, mut writer, mut session } = self;
-        let Ok(bytes) = session.answer(&Answer::Streaming) else { return Ok(()) };
+        let Talk {
+            mut reader,
+            mut writer,
+            mut session,
+        } = self;
+        let Ok(bytes) = session.answer(&Answer::Streaming) else {
+            return Ok(());
+        };
         if !write(&mut writer, &bytes, patience()).await? {
             return Ok(());
         }
-        let Some(mut outputs) = session.outputs() else { return Ok(()) };
+        let Some(mut outputs) = session.outputs() else {
+            return Ok(());
+        };
         let mut output = output.flat_map(|piece| iter(pieces(piece))).boxed();
         let incoming = pin!(take_input(&mut reader, &mut session, input));
         let mut stop = select(incoming, ended);
@@ -238,11 +253,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
                     }
                 },
             };
-            let Ok(bytes) = outputs.send(&piece) else { return Ok(()) };
+            let Ok(bytes) = outputs.send(&piece) else {
+                return Ok(());
+            };
             if piece.is_last() {
                 return write(&mut writer, &bytes, patience()).await.map(|_| ());
             }
-            match select(pin!(write(&mut writer, &bytes, std::future::pending())), &mut stop).await
+            match select(
+                pin!(write(&mut writer, &bytes, std::future::pending())),
+                &mut stop,
+            )
+            .await
             {
                 Either::Left((written, _)) => {
                     written?;
@@ -262,12 +283,17 @@ async fn receive<S>(
 where
     S: AsyncRead + Unpin,
 {
-    let Some(limit) = session.limit() else { return Ok(None) };
+    let Some(limit) = session.limit() else {
+        return Ok(None);
+    };
     match frame::read(reader, limit).await {
         Ok(Some(frame)) => Ok(Some(session.receive(&frame))),
         Ok(None) => Ok(None),
         Err(error @ FrameError::TooLong { .. }) => {
-            let refusal = Refusal { reason: Reason::Malformed, message: error.to_string() };
+            let refusal = Refusal {
+                reason: Reason::Malformed,
+                message: error.to_string(),
+            };
             Ok(Some(Err(refusal)))
         }
         Err(error) => Err(error),
@@ -291,7 +317,10 @@ fn pieces(output: Output) -> Vec<Output> {
                     .find(|end| rest.is_char_boundary(*end))
                     .unwrap_or(rest.len());
                 let (text, after) = rest.split_at(end);
-                list.push(Output::Log(LogLine { text: text.to_owned(), ..line.clone() }));
+                list.push(Output::Log(LogLine {
+                    text: text.to_owned(),
+                    ..line.clone()
+                }));
                 rest = after;
             }
             list
@@ -360,6 +389,9 @@ impl From<DelegationError> for Refusal {
             DelegationError::NotTheOwner { .. } => Reason::NotTheOwner,
             DelegationError::OutOfScope { .. } => Reason::OutOfScope,
         };
-        Refusal { reason, message: error.to_string() }
+        Refusal {
+            reason,
+            message: error.to_string(),
+        }
     }
 }

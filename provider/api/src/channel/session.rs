@@ -3,9 +3,7 @@
 use borsh::BorshDeserialize;
 
 use super::frame;
-use super::messages::{
-    Answer, Hello, Input, Output, PROTOCOL_VERSION, Reason, Refusal, Request,
-};
+use super::messages::{Answer, Hello, Input, Output, PROTOCOL_VERSION, Reason, Refusal, Request};
 use crate::delegation::{Scope, Scopes};
 
 /// The provider's end.
@@ -56,7 +54,10 @@ impl Asked {
             Request::LeaseStatus => Asked::Status,
             Request::Logs(_) => Asked::Logs,
             Request::Events { .. } => Asked::Events,
-            Request::Exec(exec) => Asked::Exec(Channels { stdin: exec.stdin, tty: exec.tty }),
+            Request::Exec(exec) => Asked::Exec(Channels {
+                stdin: exec.stdin,
+                tty: exec.tty,
+            }),
         }
     }
 
@@ -68,7 +69,10 @@ impl Asked {
                 | (Asked::SendManifest, Answer::Accepted { .. })
                 | (Asked::GetManifest, Answer::Manifest(_))
                 | (Asked::Status, Answer::Status(_))
-                | (Asked::Logs | Asked::Events | Asked::Exec(_), Answer::Streaming)
+                | (
+                    Asked::Logs | Asked::Events | Asked::Exec(_),
+                    Answer::Streaming
+                )
         )
     }
 
@@ -125,13 +129,18 @@ fn decode<T: BorshDeserialize>(frame: &[u8]) -> Result<T, ProtocolError> {
 
 impl From<ProtocolError> for Refusal {
     fn from(error: ProtocolError) -> Refusal {
-        Refusal { reason: Reason::Malformed, message: error.to_string() }
+        Refusal {
+            reason: Reason::Malformed,
+            message: error.to_string(),
+        }
     }
 }
 
 impl Default for ServerSession {
     fn default() -> ServerSession {
-        ServerSession { state: ServerState::Hello }
+        ServerSession {
+            state: ServerState::Hello,
+        }
     }
 }
 
@@ -168,9 +177,11 @@ impl ServerSession {
             ServerState::Request(scopes) => {
                 let request: Request = decode(frame)?;
                 if !scopes.contains(request.scope()) {
-                    let message =
-                        format!("the delegation does not allow {:?}", request.scope());
-                    return Err(Refusal { reason: Reason::OutOfScope, message });
+                    let message = format!("the delegation does not allow {:?}", request.scope());
+                    return Err(Refusal {
+                        reason: Reason::OutOfScope,
+                        message,
+                    });
                 }
                 self.state = ServerState::Answer(Asked::of(&request));
                 Ok(FromTenant::Request(request))
@@ -254,7 +265,9 @@ impl OutputSession {
 
 /// The version comes first, so that it can be read whatever follows.
 fn check_version(frame: &[u8]) -> Result<(), Refusal> {
-    let version = frame.first_chunk::<2>().map(|bytes| u16::from_le_bytes(*bytes));
+    let version = frame
+        .first_chunk::<2>()
+        .map(|bytes| u16::from_le_bytes(*bytes));
     match version {
         Some(PROTOCOL_VERSION) => Ok(()),
         Some(other) => Err(Refusal {
@@ -304,7 +317,13 @@ impl ClientSession {
         let asked = Asked::of(request);
         let mut bytes = frame::encode(hello);
         bytes.extend(frame::encode(request));
-        (ClientSession { asked, state: ClientState::Waiting }, bytes)
+        (
+            ClientSession {
+                asked,
+                state: ClientState::Waiting,
+            },
+            bytes,
+        )
     }
 
     /// The longest frame that may come now; none if the provider has said all.
@@ -370,6 +389,10 @@ impl InputSession {
             Input::StdinEnd => std::mem::take(&mut self.0.stdin),
             Input::Resize(_) => self.0.tty,
         };
-        if allowed { Ok(()) } else { Err(ProtocolError::OutOfTurn) }
+        if allowed {
+            Ok(())
+        } else {
+            Err(ProtocolError::OutOfTurn)
+        }
     }
 }

@@ -15,7 +15,11 @@ const PEER: [u8; 32] = [9; 32];
 const PROVIDER: Address = Address([3; 20]);
 
 fn lease() -> LeaseId {
-    LeaseId { deployment: DeploymentId(12), group: 1, order: 3 }
+    LeaseId {
+        deployment: DeploymentId(12),
+        group: 1,
+        order: 3,
+    }
 }
 
 fn delegation(scopes: Scopes) -> SignedDelegation {
@@ -34,7 +38,10 @@ fn delegation(scopes: Scopes) -> SignedDelegation {
 }
 
 fn hello(scopes: Scopes) -> Hello {
-    Hello { version: PROTOCOL_VERSION, delegation: delegation(scopes) }
+    Hello {
+        version: PROTOCOL_VERSION,
+        delegation: delegation(scopes),
+    }
 }
 
 fn shell(tty: bool, stdin: bool) -> ExecRequest {
@@ -44,7 +51,10 @@ fn shell(tty: bool, stdin: bool) -> ExecRequest {
         command: vec!["cat".to_owned()],
         tty,
         stdin,
-        size: tty.then_some(TerminalSize { columns: 80, rows: 24 }),
+        size: tty.then_some(TerminalSize {
+            columns: 80,
+            rows: 24,
+        }),
     }
 }
 

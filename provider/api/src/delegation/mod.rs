@@ -24,6 +24,9 @@ pub use nonces::{MAX_NONCES, MAX_NONCES_PER_TENANT, NonceCache};
 /// The longest validity that a provider accepts.
 pub const MAX_VALIDITY_SECONDS: u64 = 15 * 60;
 
+/// The validity of what a [`Delegator`] signs: enough to open a stream, and soon forgotten.
+pub const DEFAULT_VALIDITY_SECONDS: u64 = 120;
+
 /// How far the clocks of tenant and provider may be apart.
 pub const MAX_SKEW_SECONDS: u64 = 60;
 
@@ -125,7 +128,45 @@ impl Delegation {
     /// Signs it with the key of the account that owns the lease.
     pub fn sign(self, key: &SigningKey) -> SignedDelegation {
         let signature = key.sign(&self.sign_bytes());
-        SignedDelegation { delegation: self, public_key: key.public_key(), signature }
+        SignedDelegation {
+            delegation: self,
+            public_key: key.public_key(),
+            signature,
+        }
+    }
+}
+
+/// What a tenant's program signs delegations with: everything but the scope, the time and the nonce.
+#[derive(Clone, Debug)]
+pub struct Delegator {
+    /// The chain.
+    pub chain: ChainInfo,
+    /// The key of the account that owns the lease.
+    pub key: SigningKey,
+    /// The Ed25519 key of this program's own peer id.
+    pub peer: [u8; 32],
+    /// The provider.
+    pub provider: Address,
+    /// The lease.
+    pub lease: LeaseId,
+}
+
+impl Delegator {
+    /// A delegation for one stream, valid from `now` for [`DEFAULT_VALIDITY_SECONDS`]. `nonce`
+    /// has to be random.
+    pub fn grant(&self, scopes: Scopes, now: Time, nonce: [u8; 16]) -> SignedDelegation {
+        Delegation {
+            chain_id: self.chain.chain_id.clone(),
+            genesis_hash: self.chain.genesis_hash,
+            peer: self.peer,
+            provider: self.provider,
+            lease: self.lease,
+            scopes,
+            not_before: now,
+            not_after: now.saturating_add(DEFAULT_VALIDITY_SECONDS * NANOS_PER_SECOND),
+            nonce,
+        }
+        .sign(&self.key)
     }
 }
 
@@ -170,7 +211,10 @@ impl Verified {
         if self.tenant == owner {
             return Ok(());
         }
-        Err(DelegationError::NotTheOwner { lease: self.lease, tenant: self.tenant })
+        Err(DelegationError::NotTheOwner {
+            lease: self.lease,
+            tenant: self.tenant,
+        })
     }
 
     /// Fails unless `scope` is allowed.
@@ -282,7 +326,9 @@ impl SignedDelegation {
             return Err(DelegationError::OtherPeer);
         }
         if claim.provider != expected.provider {
-            return Err(DelegationError::OtherProvider { provider: claim.provider });
+            return Err(DelegationError::OtherProvider {
+                provider: claim.provider,
+            });
         }
         Ok(())
     }
@@ -291,16 +337,22 @@ impl SignedDelegation {
 fn check_validity(claim: &Delegation, now: Time) -> Result<(), DelegationError> {
     let validity = claim.not_after.nanos_since(claim.not_before);
     if validity == 0 || validity > MAX_VALIDITY_SECONDS * NANOS_PER_SECOND {
-        return Err(DelegationError::BadValidity { seconds: whole_seconds(validity) });
+        return Err(DelegationError::BadValidity {
+            seconds: whole_seconds(validity),
+        });
     }
     let skew = MAX_SKEW_SECONDS * NANOS_PER_SECOND;
     if now.saturating_add(skew) < claim.not_before {
         let early = claim.not_before.nanos_since(now);
-        return Err(DelegationError::NotYetValid { seconds: whole_seconds(early) });
+        return Err(DelegationError::NotYetValid {
+            seconds: whole_seconds(early),
+        });
     }
     if now > claim.not_after.saturating_add(skew) {
         let late = now.nanos_since(claim.not_after);
-        return Err(DelegationError::Expired { seconds: whole_seconds(late) });
+        return Err(DelegationError::Expired {
+            seconds: whole_seconds(late),
+        });
     }
     Ok(())
 }

@@ -10,7 +10,10 @@ const PEER: [u8; 32] = [9; 32];
 const PROVIDER: Address = Address([3; 20]);
 
 fn chain() -> ChainInfo {
-    ChainInfo { chain_id: "welkin-test".to_owned(), genesis_hash: Hash([5; 32]) }
+    ChainInfo {
+        chain_id: "welkin-test".to_owned(),
+        genesis_hash: Hash([5; 32]),
+    }
 }
 
 fn key() -> SigningKey {
@@ -18,7 +21,11 @@ fn key() -> SigningKey {
 }
 
 fn lease() -> LeaseId {
-    LeaseId { deployment: DeploymentId(12), group: 1, order: 3 }
+    LeaseId {
+        deployment: DeploymentId(12),
+        group: 1,
+        order: 3,
+    }
 }
 
 fn delegation() -> Delegation {
@@ -37,7 +44,12 @@ fn delegation() -> Delegation {
 
 fn verify_at(signed: &SignedDelegation, now: Time) -> Result<Verified, DelegationError> {
     let chain = chain();
-    signed.verify(&Expected { chain: &chain, peer: PEER, provider: PROVIDER, now })
+    signed.verify(&Expected {
+        chain: &chain,
+        peer: PEER,
+        provider: PROVIDER,
+        now,
+    })
 }
 
 fn refused(change: impl FnOnce(&mut Delegation)) -> DelegationError {
@@ -49,11 +61,16 @@ fn refused(change: impl FnOnce(&mut Delegation)) -> DelegationError {
 #[test]
 fn a_good_delegation_says_who_and_what() {
     let verified = verify_at(&delegation().sign(&key()), NOW).unwrap();
-    assert_eq!((verified.tenant, verified.lease), (key().address(), lease()));
+    assert_eq!(
+        (verified.tenant, verified.lease),
+        (key().address(), lease())
+    );
     assert_eq!(verified.require(Scope::Logs), Ok(()));
     assert_eq!(
         verified.require(Scope::Shell),
-        Err(DelegationError::OutOfScope { scope: Scope::Shell })
+        Err(DelegationError::OutOfScope {
+            scope: Scope::Shell
+        })
     );
     assert_eq!(verified.require_owner(key().address()), Ok(()));
     let other = verified.require_owner(Address([8; 20])).unwrap_err();
@@ -66,9 +83,17 @@ fn it_is_for_one_network_one_peer_and_one_provider() {
     assert!(matches!(other, DelegationError::OtherNetwork { .. }));
     let anew = refused(|claim| claim.genesis_hash = Hash([6; 32]));
     assert!(matches!(anew, DelegationError::OtherNetwork { .. }));
-    assert_eq!(refused(|claim| claim.peer = [8; 32]), DelegationError::OtherPeer);
+    assert_eq!(
+        refused(|claim| claim.peer = [8; 32]),
+        DelegationError::OtherPeer
+    );
     let other = refused(|claim| claim.provider = Address([4; 20]));
-    assert_eq!(other, DelegationError::OtherProvider { provider: Address([4; 20]) });
+    assert_eq!(
+        other,
+        DelegationError::OtherProvider {
+            provider: Address([4; 20])
+        }
+    );
 }
 
 #[test]
@@ -110,10 +135,16 @@ fn nothing_in_it_can_be_changed_after_it_was_signed() {
     assert_eq!(verify_at(&more, NOW), Err(DelegationError::BadSignature));
     let mut other_lease = signed.clone();
     other_lease.delegation.lease.order += 1;
-    assert_eq!(verify_at(&other_lease, NOW), Err(DelegationError::BadSignature));
+    assert_eq!(
+        verify_at(&other_lease, NOW),
+        Err(DelegationError::BadSignature)
+    );
     let mut other_key = signed;
     other_key.public_key = SigningKey::from_seed(&[2; 32]).public_key();
-    assert_eq!(verify_at(&other_key, NOW), Err(DelegationError::BadSignature));
+    assert_eq!(
+        verify_at(&other_key, NOW),
+        Err(DelegationError::BadSignature)
+    );
 }
 
 #[test]
@@ -123,7 +154,11 @@ fn a_key_of_small_order_signs_for_nobody() {
     neutral[0] = 1;
     let mut signature = [0; 64];
     signature[0] = 1;
-    let weak = SignedDelegation { delegation: delegation(), public_key: neutral, signature };
+    let weak = SignedDelegation {
+        delegation: delegation(),
+        public_key: neutral,
+        signature,
+    };
     assert_eq!(verify_at(&weak, NOW), Err(DelegationError::WeakKey));
 }
 
@@ -132,7 +167,11 @@ fn a_transaction_of_the_same_key_is_no_delegation() {
     let claim = delegation();
     let bare = borsh::to_vec(&claim).unwrap();
     let signature = key().sign(&bare);
-    let other = SignedDelegation { delegation: claim, public_key: key().public_key(), signature };
+    let other = SignedDelegation {
+        delegation: claim,
+        public_key: key().public_key(),
+        signature,
+    };
     assert_eq!(verify_at(&other, NOW), Err(DelegationError::BadSignature));
 }
 
@@ -166,7 +205,11 @@ fn a_tenant_that_asks_too_often_shuts_out_itself_only() {
         let mut claim = delegation();
         claim.nonce[..8].copy_from_slice(&(number as u64).to_le_bytes());
         let public_key = [tenant; 32];
-        SignedDelegation { delegation: claim, public_key, signature: [0; 64] }
+        SignedDelegation {
+            delegation: claim,
+            public_key,
+            signature: [0; 64],
+        }
     };
     for number in 0..MAX_NONCES_PER_TENANT {
         assert_eq!(cache.accept(&numbered(number, 1), NOW), Ok(()));
@@ -186,7 +229,11 @@ fn the_cache_has_an_end_and_then_says_no() {
         let mut claim = delegation();
         claim.nonce[..8].copy_from_slice(&(number as u64).to_le_bytes());
         let public_key = [(number / MAX_NONCES_PER_TENANT) as u8; 32];
-        let signed = SignedDelegation { delegation: claim, public_key, signature: [0; 64] };
+        let signed = SignedDelegation {
+            delegation: claim,
+            public_key,
+            signature: [0; 64],
+        };
         assert_eq!(cache.accept(&signed, NOW), Ok(()));
     }
     let signed = delegation().sign(&key());
@@ -200,5 +247,25 @@ fn what_is_signed_is_fixed_to_the_byte() {
     // domain, chain id, genesis, peer, provider, lease, scopes, two times, nonce
     assert_eq!(bytes.len(), 21 + 4 + 11 + 32 + 32 + 20 + 16 + 4 + 16 + 16);
     let digest = welkin_runtime::crypto::blake3_hash(&bytes).to_string();
-    assert_eq!(digest, "5696f591fd10c019eb486bed0986c6b544fd53dfdaef169604d59ac5db495dbc");
+    assert_eq!(
+        digest,
+        "5696f591fd10c019eb486bed0986c6b544fd53dfdaef169604d59ac5db495dbc"
+    );
+}
+
+#[test]
+fn a_delegator_grants_what_a_provider_accepts_for_two_minutes() {
+    let delegator = Delegator {
+        chain: chain(),
+        key: key(),
+        peer: PEER,
+        provider: PROVIDER,
+        lease: lease(),
+    };
+    let signed = delegator.grant(Scopes::of([Scope::Shell]), NOW, [1; 16]);
+    let verified = verify_at(&signed, NOW).unwrap();
+    assert_eq!(verified.require(Scope::Shell), Ok(()));
+    assert!(verified.require(Scope::Logs).is_err());
+    assert!(verify_at(&signed, Time(NOW.0 + 180 * SECOND)).is_ok());
+    assert!(verify_at(&signed, Time(NOW.0 + 181 * SECOND)).is_err());
 }

@@ -26,18 +26,25 @@ pub(crate) const MAX_PROXY_BUFFER_BYTES: u32 = 1024 * 1024;
 pub(crate) type Verdict = Result<(), String>;
 
 fn verdict(allowed: bool, otherwise: &str) -> Verdict {
-    if allowed { Ok(()) } else { Err(otherwise.to_owned()) }
+    if allowed {
+        Ok(())
+    } else {
+        Err(otherwise.to_owned())
+    }
 }
 
 fn only(text: &str, extra: &str) -> bool {
-    text.chars().all(|c| c.is_ascii_alphanumeric() || extra.contains(c))
+    text.chars()
+        .all(|c| c.is_ascii_alphanumeric() || extra.contains(c))
 }
 
 /// A DNS label that starts with a letter, in lower case.
 pub(crate) fn service_name(name: &str) -> Verdict {
     let shape = name.starts_with(|c: char| c.is_ascii_lowercase())
         && !name.ends_with('-')
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
     verdict(
         shape && name.len() <= 63,
         "a name has at most 63 lower-case letters, digits and '-', starts with a letter and does \
@@ -68,8 +75,13 @@ pub(crate) fn image(reference: &str) -> Verdict {
     };
     if let Some(digest) = digest {
         let hex = digest.strip_prefix("sha256:").unwrap_or_default();
-        let is_hex = hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        verdict(hex.len() == 64 && is_hex, "a digest is sha256: and 64 hexadecimal digits")?;
+        let is_hex = hex
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        verdict(
+            hex.len() == 64 && is_hex,
+            "a digest is sha256: and 64 hexadecimal digits",
+        )?;
     }
     let (host, rest) = match name.split_once('/') {
         Some((host, rest)) if host.contains(['.', ':']) || host == "localhost" => {
@@ -83,7 +95,10 @@ pub(crate) fn image(reference: &str) -> Verdict {
         None => (rest, None),
     };
     verdict(path.split('/').all(is_path_component), why)?;
-    verdict(tag.is_none_or(is_tag), "a tag has at most 128 letters, digits, '_', '-' and '.'")
+    verdict(
+        tag.is_none_or(is_tag),
+        "a tag has at most 128 letters, digits, '_', '-' and '.'",
+    )
 }
 
 fn is_registry(host: &str) -> bool {
@@ -139,7 +154,9 @@ pub(crate) fn argument(text: &str) -> Verdict {
 pub(crate) fn host(name: &str) -> Verdict {
     let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let labels = name.split('.').all(|label| {
-        label.starts_with(edge) && label.ends_with(edge) && label.chars().all(|c| edge(c) || c == '-')
+        label.starts_with(edge)
+            && label.ends_with(edge)
+            && label.chars().all(|c| edge(c) || c == '-')
     });
     verdict(
         labels && name.len() <= 253,
@@ -161,8 +178,14 @@ pub(crate) fn mount_path(path: &str) -> Verdict {
         "a path is absolute, at most 512 letters, digits, '/', '.', '_', '-', '+', '@' and '~'",
     )?;
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    verdict(!parts.iter().any(|part| *part == "." || *part == ".."), "no '.' and '..' in a path")?;
-    verdict(!parts.is_empty(), "the root of the container cannot be replaced")?;
+    verdict(
+        !parts.iter().any(|part| *part == "." || *part == ".."),
+        "no '.' and '..' in a path",
+    )?;
+    verdict(
+        !parts.is_empty(),
+        "the root of the container cannot be replaced",
+    )?;
     verdict(
         !["proc", "sys", "dev"].contains(&parts[0]) || parts == ["dev", "shm"],
         "/proc, /sys and /dev belong to the system; only /dev/shm can be replaced",
@@ -176,7 +199,9 @@ pub(crate) fn endpoint_name(name: &str) -> Verdict {
         name.len() >= 2
             && name.len() <= 63
             && name.starts_with(lower)
-            && name.chars().all(|c| lower(c) || c.is_ascii_digit() || "-_".contains(c)),
+            && name
+                .chars()
+                .all(|c| lower(c) || c.is_ascii_digit() || "-_".contains(c)),
         "a name has 2 to 63 lower-case letters, digits, '-' and '_', and starts with a letter",
     )
 }
@@ -194,7 +219,10 @@ pub(crate) fn credentials(login: &Credentials) -> Verdict {
     let host = login.host.trim();
     let bare = host.strip_prefix("https://").unwrap_or(host);
     let (registry, path) = bare.split_once('/').unwrap_or((bare, ""));
-    verdict(is_registry(registry) && only(path, "/._-"), "the host is a registry's name")?;
+    verdict(
+        is_registry(registry) && only(path, "/._-"),
+        "the host is a registry's name",
+    )?;
     one_line(&login.username, 4_096)?;
     one_line(&login.password, 65_536)?;
     one_line(&login.email, 4_096)
@@ -205,9 +233,24 @@ impl GroupManifest {
     pub fn check(&self) -> Result<(), ManifestError> {
         at("group", plain_name(&self.group))?;
         let count = self.services.len();
-        at("group", verdict((1..=MAX_SERVICES).contains(&count), "a group has 1 to 256 services"))?;
-        let sorted = self.services.windows(2).all(|pair| pair[0].name < pair[1].name);
-        at("group", verdict(sorted, "services come once each, in the order of their names"))?;
+        at(
+            "group",
+            verdict(
+                (1..=MAX_SERVICES).contains(&count),
+                "a group has 1 to 256 services",
+            ),
+        )?;
+        let sorted = self
+            .services
+            .windows(2)
+            .all(|pair| pair[0].name < pair[1].name);
+        at(
+            "group",
+            verdict(
+                sorted,
+                "services come once each, in the order of their names",
+            ),
+        )?;
         let mut hosts = BTreeSet::new();
         for service in &self.services {
             let place = format!("service {:.64}", service.name);
@@ -220,7 +263,10 @@ impl GroupManifest {
 
 fn not_allowed(at: &str, why: String) -> ManifestError {
     // The name is a stranger's text until it is checked.
-    ManifestError::NotAllowed { at: at.escape_debug().to_string(), why }
+    ManifestError::NotAllowed {
+        at: at.escape_debug().to_string(),
+        why,
+    }
 }
 
 fn at(place: &str, verdict: Verdict) -> Result<(), ManifestError> {
@@ -239,7 +285,8 @@ fn check_service<'a>(service: &'a Service, hosts: &mut BTreeSet<&'a str>) -> Fou
     let few = |count: usize| verdict(count <= MAX_ENTRIES, "at most 1024 entries");
     for (place, list) in [("command", &service.command), ("args", &service.args)] {
         within(place, few(list.len()))?;
-        list.iter().try_for_each(|text| within(place, argument(text)))?;
+        list.iter()
+            .try_for_each(|text| within(place, argument(text)))?;
     }
     within("env", few(service.env.len()))?;
     service.env.iter().try_for_each(check_env)?;
@@ -251,13 +298,22 @@ fn check_service<'a>(service: &'a Service, hosts: &mut BTreeSet<&'a str>) -> Fou
     }
     check_mounts(service)?;
     let ordered = service.permissions.windows(2).all(|pair| pair[0] < pair[1]);
-    within("permissions", verdict(ordered, "each permission once, in order"))?;
-    service.credentials.as_ref().map_or(Ok(()), |login| within("credentials", credentials(login)))
+    within(
+        "permissions",
+        verdict(ordered, "each permission once, in order"),
+    )?;
+    service
+        .credentials
+        .as_ref()
+        .map_or(Ok(()), |login| within("credentials", credentials(login)))
 }
 
 fn check_env(variable: &EnvVar) -> Found {
     within("env", env_name(&variable.name))?;
-    within("env", argument(variable.value.as_deref().unwrap_or_default()))
+    within(
+        "env",
+        argument(variable.value.as_deref().unwrap_or_default()),
+    )
 }
 
 fn check_resources(service: &Service) -> Found {
@@ -267,38 +323,65 @@ fn check_resources(service: &Service) -> Found {
     let mut names = BTreeSet::new();
     for volume in &resources.storage {
         within("storage", plain_name(&volume.name))?;
-        within("storage", verdict(names.insert(&volume.name), "each volume once"))?;
-        within("storage", verdict(volume.bytes > 0, "a volume of some size"))?;
+        within(
+            "storage",
+            verdict(names.insert(&volume.name), "each volume once"),
+        )?;
+        within(
+            "storage",
+            verdict(volume.bytes > 0, "a volume of some size"),
+        )?;
         for (key, value) in &volume.attributes {
             let known = key == "persistent" && (value == "true" || value == "false")
                 || key == "class" && plain_name(value).is_ok();
-            within("storage", verdict(known, "only the attributes persistent and class"))?;
+            within(
+                "storage",
+                verdict(known, "only the attributes persistent and class"),
+            )?;
         }
     }
     let gpu = &resources.gpu;
     let attributes = gpu.attributes.iter().all(|(key, value)| {
         key.len() <= 256 && only(key, "/._-*") && value.len() <= 64 && only(value, "._-")
     });
-    within("gpu", verdict(attributes, "attributes as in vendor/nvidia/model/a100"))
+    within(
+        "gpu",
+        verdict(attributes, "attributes as in vendor/nvidia/model/a100"),
+    )
 }
 
 fn check_expose<'a>(expose: &'a Expose, hosts: &mut BTreeSet<&'a str>) -> Found {
-    within("expose", verdict(expose.port > 0 && expose.external_port > 0, "ports from 1"))?;
+    within(
+        "expose",
+        verdict(expose.port > 0 && expose.external_port > 0, "ports from 1"),
+    )?;
     if let Some(service) = &expose.service {
         within("expose", service_name(service))?;
     }
-    within("expose", verdict(expose.hosts.len() <= MAX_ENTRIES, "at most 1024 hosts"))?;
+    within(
+        "expose",
+        verdict(expose.hosts.len() <= MAX_ENTRIES, "at most 1024 hosts"),
+    )?;
     for name in &expose.hosts {
         within("host", host(name))?;
         within("host", host_is_no_address(name))?;
-        within("host", verdict(hosts.insert(name), "each host name once in a group"))?;
+        within(
+            "host",
+            verdict(hosts.insert(name), "each host name once in a group"),
+        )?;
     }
     if let Some(ip) = &expose.ip {
         within("ip", endpoint_name(ip))?;
-        within("ip", verdict(expose.global, "a leased IP is for global exposes"))?;
+        within(
+            "ip",
+            verdict(expose.global, "a leased IP is for global exposes"),
+        )?;
     }
     let numbered = expose.ip.is_some() == (expose.ip_sequence > 0);
-    within("ip", verdict(numbered, "a leased IP has a number, and nothing else has"))?;
+    within(
+        "ip",
+        verdict(numbered, "a leased IP has a number, and nothing else has"),
+    )?;
     within("http options", http_options(&expose.http))
 }
 
@@ -318,8 +401,15 @@ fn check_mounts(service: &Service) -> Found {
     let mut volumes = BTreeSet::new();
     for Mount { volume, path, .. } in &service.mounts {
         within("mount", mount_path(path))?;
-        let exists = service.resources.storage.iter().any(|known| known.name == *volume);
-        within("mount", verdict(exists, "a volume of the service's resources"))?;
+        let exists = service
+            .resources
+            .storage
+            .iter()
+            .any(|known| known.name == *volume);
+        within(
+            "mount",
+            verdict(exists, "a volume of the service's resources"),
+        )?;
         within("mount", verdict(volumes.insert(volume), "each volume once"))?;
         within("mount", verdict(paths.insert(path), "each path once"))?;
     }

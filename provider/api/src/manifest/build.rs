@@ -26,35 +26,52 @@ pub fn build(sdl: &Sdl) -> Result<Vec<Built>, Diagnostics> {
         .items
         .iter()
         .filter(|item| item.severity == Severity::Blocking)
-        .map(|item| Diagnostic { severity: Severity::Error, ..item.clone() })
+        .map(|item| Diagnostic {
+            severity: Severity::Error,
+            ..item.clone()
+        })
         .collect();
-    let built: Vec<Built> =
-        sdl.groups.iter().map(|group| build_group(group, &mut problems)).collect();
+    let built: Vec<Built> = sdl
+        .groups
+        .iter()
+        .map(|group| build_group(group, &mut problems))
+        .collect();
     if problems.is_empty() {
         return Ok(built);
     }
     problems.sort_by_key(|problem| problem.at);
-    Err(Diagnostics { file: sdl.file.clone(), items: problems })
+    Err(Diagnostics {
+        file: sdl.file.clone(),
+        items: problems,
+    })
 }
 
 fn build_group(group: &Group, problems: &mut Vec<Diagnostic>) -> Built {
     let path = format!("profiles.placement.{}", group.name);
-    let manifest =
-        GroupManifest { group: group.name.clone(), services: group.services.clone() };
+    let manifest = GroupManifest {
+        group: group.name.clone(),
+        services: group.services.clone(),
+    };
     // Blocking remarks have told most of it already, and with a better place.
     if problems.is_empty() {
         let bytes = manifest.encode().len();
         let fault = match manifest.check() {
             Err(error) => Some(error.to_string()),
-            Ok(()) if bytes > MAX_MANIFEST_BYTES => {
-                Some(format!("the group's manifest has {bytes} bytes, more than 524288"))
-            }
+            Ok(()) if bytes > MAX_MANIFEST_BYTES => Some(format!(
+                "the group's manifest has {bytes} bytes, more than 524288"
+            )),
             Ok(()) => None,
         };
         if let Some(cause) = fault {
             let remedy = "no provider would accept it; change or shorten it".to_owned();
             let path = path.clone();
-            problems.push(Diagnostic { severity: Severity::Error, at: group.at, path, cause, remedy });
+            problems.push(Diagnostic {
+                severity: Severity::Error,
+                at: group.at,
+                path,
+                cause,
+                remedy,
+            });
         }
     }
     let spec = GroupSpec {
@@ -66,7 +83,11 @@ fn build_group(group: &Group, problems: &mut Vec<Diagnostic>) -> Built {
                 any_of: auditors(&group.signed_by_any_of, &path, problems),
             },
         },
-        resources: group.units.iter().map(|unit| build_unit(unit, &path, problems)).collect(),
+        resources: group
+            .units
+            .iter()
+            .map(|unit| build_unit(unit, &path, problems))
+            .collect(),
     };
     Built { manifest, spec }
 }
@@ -97,11 +118,7 @@ fn build_unit(unit: &Unit, path: &str, problems: &mut Vec<Diagnostic>) -> Resour
     }
 }
 
-fn auditors(
-    names: &[Spanned<String>],
-    path: &str,
-    problems: &mut Vec<Diagnostic>,
-) -> Vec<Address> {
+fn auditors(names: &[Spanned<String>], path: &str, problems: &mut Vec<Diagnostic>) -> Vec<Address> {
     let mut list = Vec::new();
     for name in names {
         match name.value.parse() {

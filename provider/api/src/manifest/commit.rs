@@ -94,10 +94,17 @@ pub fn commit<'a>(groups: impl IntoIterator<Item = (&'a GroupManifest, Salt)>) -
             let mut siblings = commitments.clone();
             siblings.remove(index);
             let index = u32::try_from(index).expect("a deployment has few groups");
-            Opening { index, salt, siblings }
+            Opening {
+                index,
+                salt,
+                siblings,
+            }
         })
         .collect();
-    Commitment { hash: hash_of(&commitments), openings }
+    Commitment {
+        hash: hash_of(&commitments),
+        openings,
+    }
 }
 
 /// Whether the encoded `manifest` is the one that `hash` on chain was made from.
@@ -105,7 +112,10 @@ pub fn verify(manifest: &[u8], opening: &Opening, hash: &Hash) -> Result<(), Com
     let groups = opening.siblings.len().saturating_add(1);
     let index = opening.index as usize;
     if groups > MAX_GROUPS || index >= groups {
-        return Err(CommitmentError::BadOpening { index: opening.index, groups });
+        return Err(CommitmentError::BadOpening {
+            index: opening.index,
+            groups,
+        });
     }
     let mut commitments = opening.siblings.clone();
     commitments.insert(index, group_commitment(manifest, &opening.salt));
@@ -116,7 +126,10 @@ pub fn verify(manifest: &[u8], opening: &Opening, hash: &Hash) -> Result<(), Com
 }
 
 fn hash_of(commitments: &[Hash]) -> Hash {
-    let bytes: Vec<u8> = commitments.iter().flat_map(|commitment| commitment.0).collect();
+    let bytes: Vec<u8> = commitments
+        .iter()
+        .flat_map(|commitment| commitment.0)
+        .collect();
     blake3_hash(&bytes)
 }
 

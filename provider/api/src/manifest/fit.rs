@@ -35,16 +35,23 @@ pub fn check_fit(manifest: &GroupManifest, leased: &GroupSpec) -> Result<(), Fit
         check_tee(service, leased)?;
     }
     for (id, services) in by_unit {
-        let unit = leased.resources.iter().find(|unit| unit.id == id).ok_or_else(|| {
-            FitError::UnknownUnit { service: services[0].name.clone(), unit: id }
-        })?;
+        let unit = leased
+            .resources
+            .iter()
+            .find(|unit| unit.id == id)
+            .ok_or_else(|| FitError::UnknownUnit {
+                service: services[0].name.clone(),
+                unit: id,
+            })?;
         check_unit(&services, unit)?;
     }
     Ok(())
 }
 
 fn check_tee(service: &Service, leased: &GroupSpec) -> Result<(), FitError> {
-    let Some(tee) = service.tee else { return Ok(()) };
+    let Some(tee) = service.tee else {
+        return Ok(());
+    };
     let given = leased.requirements.attributes.get(TEE_ATTRIBUTE);
     if given.is_some_and(|given| given == tee.name()) {
         return Ok(());
@@ -60,8 +67,15 @@ fn check_unit(services: &[&Service], unit: &ResourceUnit) -> Result<(), FitError
         if asked <= leased {
             return Ok(());
         }
-        let names: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
-        let noun = if names.len() == 1 { "service" } else { "services" };
+        let names: Vec<&str> = services
+            .iter()
+            .map(|service| service.name.as_str())
+            .collect();
+        let noun = if names.len() == 1 {
+            "service"
+        } else {
+            "services"
+        };
         Err(FitError::Exceeds {
             unit: unit.id,
             services: format!("{noun} {}", names.join(", ")),
@@ -71,14 +85,25 @@ fn check_unit(services: &[&Service], unit: &ResourceUnit) -> Result<(), FitError
         })
     };
     let sum = |of: fn(&Service) -> u64| -> u128 {
-        services.iter().map(|service| u128::from(of(service)) * u128::from(service.count)).sum()
+        services
+            .iter()
+            .map(|service| u128::from(of(service)) * u128::from(service.count))
+            .sum()
     };
     let copies = u128::from(unit.count);
     check("replicas", sum(|_| 1), copies)?;
     let cpu = sum(|service| service.resources.cpu_millis);
-    check("thousandths of a core", cpu, u128::from(unit.cpu_millis) * copies)?;
+    check(
+        "thousandths of a core",
+        cpu,
+        u128::from(unit.cpu_millis) * copies,
+    )?;
     let memory = sum(|service| service.resources.memory_bytes);
-    check("bytes of memory", memory, u128::from(unit.memory_bytes) * copies)?;
+    check(
+        "bytes of memory",
+        memory,
+        u128::from(unit.memory_bytes) * copies,
+    )?;
     let gpus = sum(|service| u64::from(service.resources.gpu.count));
     check("GPUs", gpus, u128::from(unit.gpu.count) * copies)?;
     check_gpu_models(services, unit)?;
@@ -126,7 +151,9 @@ fn check_storage(
 }
 
 fn kind_of(attributes: &BTreeMap<String, String>) -> String {
-    let persistent = attributes.get("persistent").is_some_and(|value| value == "true");
+    let persistent = attributes
+        .get("persistent")
+        .is_some_and(|value| value == "true");
     let class = attributes.get("class").map_or("", String::as_str);
     match (persistent, class) {
         (false, "") => "ephemeral".to_owned(),
@@ -141,17 +168,40 @@ fn check_endpoints(
     unit: &ResourceUnit,
     check: impl Fn(&str, u128, u128) -> Result<(), FitError>,
 ) -> Result<(), FitError> {
-    let global =
-        || services.iter().flat_map(|service| &service.expose).filter(|expose| expose.global);
-    let leased = |kind| unit.endpoints.iter().filter(move |endpoint| endpoint.kind == kind);
+    let global = || {
+        services
+            .iter()
+            .flat_map(|service| &service.expose)
+            .filter(|expose| expose.global)
+    };
+    let leased = |kind| {
+        unit.endpoints
+            .iter()
+            .filter(move |endpoint| endpoint.kind == kind)
+    };
     let http = global().filter(|expose| expose.is_http()).count();
-    check("HTTP endpoints", http as u128, leased(EndpointKind::SharedHttp).count() as u128)?;
+    check(
+        "HTTP endpoints",
+        http as u128,
+        leased(EndpointKind::SharedHttp).count() as u128,
+    )?;
     let ports = global().filter(|expose| !expose.is_http()).count();
-    check("port endpoints", ports as u128, leased(EndpointKind::RandomPort).count() as u128)?;
-    let asked: BTreeSet<u32> =
-        global().filter(|expose| expose.ip.is_some()).map(|expose| expose.ip_sequence).collect();
-    let given: BTreeSet<u32> =
-        leased(EndpointKind::LeasedIp).map(|endpoint| endpoint.sequence).collect();
+    check(
+        "port endpoints",
+        ports as u128,
+        leased(EndpointKind::RandomPort).count() as u128,
+    )?;
+    let asked: BTreeSet<u32> = global()
+        .filter(|expose| expose.ip.is_some())
+        .map(|expose| expose.ip_sequence)
+        .collect();
+    let given: BTreeSet<u32> = leased(EndpointKind::LeasedIp)
+        .map(|endpoint| endpoint.sequence)
+        .collect();
     let beyond = asked.difference(&given).count();
-    check("leased addresses", (given.len() + beyond) as u128, given.len() as u128)
+    check(
+        "leased addresses",
+        (given.len() + beyond) as u128,
+        given.len() as u128,
+    )
 }

@@ -14,13 +14,15 @@ mod fit;
 mod types;
 
 pub use build::{Built, build};
-pub use commit::{Commitment, MAX_GROUPS, Nonce, Opening, Salt, commit, derive_salt, group_commitment, verify};
+pub use commit::{
+    Commitment, MAX_GROUPS, Nonce, Opening, Salt, commit, derive_salt, group_commitment, verify,
+};
 pub use error::{CommitmentError, FitError, ManifestError};
-pub use fit::check_fit;
 pub(crate) use fit::TEE_ATTRIBUTE;
+pub use fit::check_fit;
 pub use types::{
-    Credentials, EnvVar, Expose, GroupManifest, HttpOptions, MAX_MANIFEST_BYTES, Mount,
-    NextCase, Permission, Protocol, Resources, Service, Tee,
+    Credentials, EnvVar, Expose, GroupManifest, HttpOptions, MAX_MANIFEST_BYTES, Mount, NextCase,
+    Permission, Protocol, Resources, Service, Tee,
 };
 
 #[cfg(test)]

@@ -16,7 +16,10 @@ pub(super) fn full() -> Service {
         image: "ghcr.io/example/web:1.2@sha256:".to_owned() + &"ab".repeat(32),
         command: vec!["/bin/sh".to_owned()],
         args: vec!["-c".to_owned(), "exec web".to_owned()],
-        env: vec![EnvVar { name: "PASSWORD".to_owned(), value: Some("canary-1".to_owned()) }],
+        env: vec![EnvVar {
+            name: "PASSWORD".to_owned(),
+            value: Some("canary-1".to_owned()),
+        }],
         unit: 1,
         resources: Resources {
             cpu_millis: 500,
@@ -73,5 +76,8 @@ pub(super) fn full() -> Service {
 
 /// A group with that service.
 pub(super) fn group() -> GroupManifest {
-    GroupManifest { group: "eu-west".to_owned(), services: vec![full()] }
+    GroupManifest {
+        group: "eu-west".to_owned(),
+        services: vec![full()],
+    }
 }

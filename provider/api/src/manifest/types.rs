@@ -15,9 +15,7 @@ pub const MAX_MANIFEST_BYTES: usize = 512 * 1024;
 const VERSION: u8 = 1;
 
 /// Everything that a provider needs to run one group.
-#[derive(
-    Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct GroupManifest {
     /// The group's name, as in its specification on chain.
     pub group: String,
@@ -26,9 +24,7 @@ pub struct GroupManifest {
 }
 
 /// One service: a container image, how to start it, and who can reach it.
-#[derive(
-    Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct Service {
     /// A DNS label; the other services of the group find this one by it.
     pub name: String,
@@ -89,9 +85,7 @@ pub struct Resources {
 }
 
 /// A port that others can reach.
-#[derive(
-    Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct Expose {
     /// The port inside the container.
     pub port: u16,
@@ -143,9 +137,7 @@ pub enum Protocol {
 }
 
 /// How HTTP requests are proxied.
-#[derive(
-    Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct HttpOptions {
     /// The longest request body.
     pub max_body_bytes: u32,
@@ -165,15 +157,7 @@ pub struct HttpOptions {
 
 /// When a request is tried at the next replica.
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    BorshSerialize,
-    BorshDeserialize,
-    Serialize,
-    Deserialize,
+    Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum NextCase {
@@ -198,9 +182,7 @@ pub enum NextCase {
 }
 
 /// Where a volume appears in the container.
-#[derive(
-    Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct Mount {
     /// The volume's name in the resources.
     pub volume: String,
@@ -236,15 +218,7 @@ pub enum Permission {
 
 /// Trusted execution.
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    BorshSerialize,
-    BorshDeserialize,
-    Serialize,
-    Deserialize,
+    Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Tee {

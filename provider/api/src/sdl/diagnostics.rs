@@ -66,8 +66,18 @@ pub struct Diagnostics {
 
 impl Diagnostics {
     pub(super) fn new(file: &str, mut items: Vec<Diagnostic>) -> Diagnostics {
-        items.sort_by_key(|item| (item.severity != Severity::Error, item.at));
-        Diagnostics { file: file.to_owned(), items }
+        items.sort_by(|a, b| {
+            let key = |item: &Diagnostic| (item.severity != Severity::Error, item.at);
+            key(a)
+                .cmp(&key(b))
+                .then_with(|| (&a.path, &a.cause).cmp(&(&b.path, &b.cause)))
+        });
+        // A service in two placements is looked at twice.
+        items.dedup();
+        Diagnostics {
+            file: file.to_owned(),
+            items,
+        }
     }
 
     /// The most important remark.
@@ -85,7 +95,13 @@ impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, item) in self.items.iter().enumerate() {
             let separator = if number == 0 { "" } else { "\n" };
-            let Diagnostic { severity, at, path, cause, remedy } = item;
+            let Diagnostic {
+                severity,
+                at,
+                path,
+                cause,
+                remedy,
+            } = item;
             write!(
                 f,
                 "{separator}{}:{}:{}: {}: ",
@@ -134,7 +150,10 @@ pub(super) fn suggestion<'a>(
 
 /// Without case and separators, which are what people most often get wrong.
 fn simplified(text: &str) -> Vec<char> {
-    text.chars().filter(|c| !"-_ ".contains(*c)).flat_map(char::to_lowercase).collect()
+    text.chars()
+        .filter(|c| !"-_ ".contains(*c))
+        .flat_map(char::to_lowercase)
+        .collect()
 }
 
 /// How many letters have to be added, removed, changed or swapped with their neighbour.

@@ -112,11 +112,15 @@ pub(super) struct Volume {
 
 impl Volume {
     pub fn is_persistent(&self) -> bool {
-        self.attributes.get("persistent").is_some_and(|value| value == "true")
+        self.attributes
+            .get("persistent")
+            .is_some_and(|value| value == "true")
     }
 
     pub fn is_ram(&self) -> bool {
-        self.attributes.get("class").is_some_and(|class| class == "ram")
+        self.attributes
+            .get("class")
+            .is_some_and(|class| class == "ram")
     }
 }
 

@@ -4,6 +4,9 @@
 //! is expected is taken as it was written, an empty value is the same as none, an empty entry of a
 //! list is skipped, and `<<` merges mappings.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
 use super::diagnostics::{Diagnostic, Position, Severity, Spanned, quoted, suggestion};
 use super::yaml::{Kind, Node};
 
@@ -61,6 +64,9 @@ const NEVER: &[&str] = &[
     "cgroup_parent",
 ];
 
+/// Remarks on one file. After so many nobody reads on, and finding likenesses takes time.
+const MAX_REMARKS: usize = 200;
+
 /// Collects remarks while a file is read.
 #[derive(Default)]
 pub(super) struct Reader {
@@ -78,7 +84,11 @@ pub(super) struct Field<'n> {
 impl Field<'_> {
     /// Where to point: at the value, or at the key if there is no value.
     pub fn at(&self) -> Position {
-        if self.node.is_null() { self.key_at } else { self.node.at }
+        if self.node.is_null() {
+            self.key_at
+        } else {
+            self.node.at
+        }
     }
 }
 
@@ -92,6 +102,18 @@ pub(super) struct Fields<'n> {
 }
 
 impl Reader {
+    /// Whether the file is refused by what was said so far.
+    pub fn failed(&self) -> bool {
+        self.items
+            .iter()
+            .any(|item| item.severity == Severity::Error)
+    }
+
+    /// Whether so much was said that more would help nobody.
+    pub fn is_full(&self) -> bool {
+        self.items.len() >= MAX_REMARKS
+    }
+
     pub fn say(
         &mut self,
         severity: Severity,
@@ -100,8 +122,19 @@ impl Reader {
         cause: impl Into<String>,
         remedy: impl Into<String>,
     ) {
+        // The first of each kind is kept in any case: the verdict depends on it.
+        let full = self.is_full();
+        if full && self.items.iter().any(|item| item.severity == severity) {
+            return;
+        }
         let (path, cause, remedy) = (path.to_owned(), cause.into(), remedy.into());
-        self.items.push(Diagnostic { severity, at, path, cause, remedy });
+        self.items.push(Diagnostic {
+            severity,
+            at,
+            path,
+            cause,
+            remedy,
+        });
     }
 
     pub fn error(
@@ -116,7 +149,12 @@ impl Reader {
 
     fn wrong_kind(&mut self, field: &Field<'_>, path: &str, wanted: &str, example: &str) {
         let cause = format!("{wanted} is expected here, not {}", describe(field.node));
-        self.error(field.at(), path, cause, format!("write it as in `{example}`"));
+        self.error(
+            field.at(),
+            path,
+            cause,
+            format!("write it as in `{example}`"),
+        );
     }
 
     /// The fields of a mapping; of nothing, none.
@@ -127,16 +165,20 @@ impl Reader {
         } else if !field.node.is_null() {
             self.wrong_kind(field, path, "a mapping", example);
         }
-        Fields { at: field.at(), path: path.to_owned(), entries }
+        Fields {
+            at: field.at(),
+            path: path.to_owned(),
+            entries,
+        }
     }
 
     fn collect<'n>(
         &mut self,
-        pairs: &'n [(std::rc::Rc<Node>, std::rc::Rc<Node>)],
+        pairs: &'n [(Rc<Node>, Rc<Node>)],
         path: &str,
         entries: &mut Vec<(&'n str, Field<'n>)>,
     ) {
-        let mut seen = std::collections::BTreeMap::new();
+        let mut seen = BTreeMap::new();
         let mut merges: Vec<&'n Node> = Vec::new();
         for (key, node) in pairs {
             let Kind::Scalar(scalar) = &key.kind else {
@@ -158,11 +200,18 @@ impl Reader {
                 continue;
             }
             if !scalar.is_null() {
-                entries.push((scalar.text.as_str(), Field { key_at: key.at, node }));
+                entries.push((
+                    scalar.text.as_str(),
+                    Field {
+                        key_at: key.at,
+                        node,
+                    },
+                ));
             }
         }
+        let mut given = entries.iter().map(|(key, _)| *key).collect();
         for node in merges {
-            self.merge(node, path, entries);
+            self.merge(node, path, &mut given, entries);
         }
     }
 
@@ -170,6 +219,7 @@ impl Reader {
         &mut self,
         node: &'n Node,
         path: &str,
+        given: &mut BTreeSet<&'n str>,
         entries: &mut Vec<(&'n str, Field<'n>)>,
     ) {
         match &node.kind {
@@ -177,14 +227,14 @@ impl Reader {
                 let mut merged = Vec::new();
                 self.collect(pairs, path, &mut merged);
                 for (key, field) in merged {
-                    if entries.iter().all(|(known, _)| *known != key) {
+                    if given.insert(key) {
                         entries.push((key, field));
                     }
                 }
             }
             Kind::Sequence(items) => {
                 for item in items {
-                    self.merge(item, path, entries);
+                    self.merge(item, path, given, entries);
                 }
             }
             Kind::Scalar(_) => {
@@ -200,7 +250,10 @@ impl Reader {
             Kind::Sequence(items) => items
                 .iter()
                 .filter(|item| !item.is_null())
-                .map(|item| Field { key_at: item.at, node: item })
+                .map(|item| Field {
+                    key_at: item.at,
+                    node: item,
+                })
                 .collect(),
             _ if field.node.is_null() => Vec::new(),
             _ => {
@@ -214,9 +267,10 @@ impl Reader {
     pub fn text(&mut self, field: &Field<'_>, path: &str) -> Option<Spanned<String>> {
         match &field.node.kind {
             Kind::Scalar(scalar) if scalar.is_null() => None,
-            Kind::Scalar(scalar) => {
-                Some(Spanned { value: scalar.text.clone(), at: field.node.at })
-            }
+            Kind::Scalar(scalar) => Some(Spanned {
+                value: scalar.text.clone(),
+                at: field.node.at,
+            }),
             _ => {
                 self.wrong_kind(field, path, "a single value", "key: value");
                 None
@@ -258,8 +312,10 @@ impl Reader {
         {
             return Spanned { value, at };
         }
-        let cause =
-            format!("a whole number from 0 to 4294967295 is expected, not {}", describe(field.node));
+        let cause = format!(
+            "a whole number from 0 to 4294967295 is expected, not {}",
+            describe(field.node)
+        );
         self.error(at, path, cause, "write digits only, without quotes");
         // Not 0, so that nothing else complains about it.
         Spanned { value: 1, at }
@@ -275,8 +331,16 @@ impl Reader {
         {
             return value;
         }
-        let cause = format!("`true` or `false` is expected, not {}", describe(field.node));
-        self.error(field.at(), path, cause, "write `true` or `false` without quotes");
+        let cause = format!(
+            "`true` or `false` is expected, not {}",
+            describe(field.node)
+        );
+        self.error(
+            field.at(),
+            path,
+            cause,
+            "write `true` or `false` without quotes",
+        );
         false
     }
 }
@@ -284,7 +348,10 @@ impl Reader {
 impl<'n> Fields<'n> {
     /// The field with that key.
     pub fn get(&self, key: &str) -> Option<Field<'n>> {
-        self.entries.iter().find(|(known, _)| *known == key).map(|(_, field)| *field)
+        self.entries
+            .iter()
+            .find(|(known, _)| *known == key)
+            .map(|(_, field)| *field)
     }
 
     /// Every field, in the order of the file.
@@ -295,7 +362,11 @@ impl<'n> Fields<'n> {
     /// The path of a field.
     pub fn path_of(&self, key: &str) -> String {
         let shown: String = key.chars().take(60).flat_map(char::escape_debug).collect();
-        if self.path.is_empty() { shown } else { format!("{}.{shown}", self.path) }
+        if self.path.is_empty() {
+            shown
+        } else {
+            format!("{}.{shown}", self.path)
+        }
     }
 
     /// Speaks up about keys other than `known`.
@@ -305,7 +376,11 @@ impl<'n> Fields<'n> {
                 continue;
             }
             let place = self.path_of(key);
-            let remedy = match suggestion(key, known.iter().copied()) {
+            let likely = match reader.is_full() {
+                true => None,
+                false => suggestion(key, known.iter().copied()),
+            };
+            let remedy = match likely {
                 Some(likely) => format!("did you mean `{likely}`?"),
                 None if NEVER.contains(key) => {
                     "remove it: what a container may do is up to the provider".to_owned()

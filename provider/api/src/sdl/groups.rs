@@ -2,23 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use welkin_modules::spec::{Endpoint, EndpointKind, Gpu, Volume};
+use welkin_modules::spec::{Endpoint, Gpu, Volume};
 
-use crate::manifest::{
-    self, EnvVar, HttpOptions, NextCase, Permission, Protocol, Resources, Tee,
-};
+use crate::manifest::{self, EnvVar, Permission, Resources, Tee};
 
-use super::diagnostics::{Severity, Spanned, quoted};
-use super::document::{
-    Compute, Credentials, Document, Expose, Placed, Service, To, Version,
-};
+use super::diagnostics::Spanned;
+use super::document::{Compute, Credentials, Document, Placed, Service, Version};
+use super::exposes::{endpoints, exposes};
 use super::fields::Reader;
 use super::{Decimal, Group, Unit};
-
-/// The default longest request body.
-const DEFAULT_BODY_BYTES: u32 = 1024 * 1024;
-/// The default number of replicas that are tried.
-const DEFAULT_TRIES: u32 = 3;
 
 /// Builds the groups of a document in which every name leads somewhere.
 pub(super) fn build(reader: &mut Reader, document: &Document) -> Vec<Group> {
@@ -32,7 +24,10 @@ pub(super) fn build(reader: &mut Reader, document: &Document) -> Vec<Group> {
             group.add(reader, document, name, placed, &sequences);
         }
     }
-    groups.into_values().map(|building| building.group).collect()
+    groups
+        .into_values()
+        .map(|building| building.group)
+        .collect()
 }
 
 struct Building {
@@ -54,7 +49,11 @@ impl Building {
             units: Vec::new(),
             services: Vec::new(),
         };
-        Building { group, units: BTreeMap::new(), tee: None }
+        Building {
+            group,
+            units: BTreeMap::new(),
+            tee: None,
+        }
     }
 
     fn add(
@@ -68,7 +67,9 @@ impl Building {
         let profile = &placed.value.profile.value;
         let service = &document.services[name].value;
         let compute = &document.compute[profile].value;
-        let price = document.placement[&self.group.name].value.pricing[profile].value.amount;
+        let price = document.placement[&self.group.name].value.pricing[profile]
+            .value
+            .amount;
         let count = placed.value.count.value;
         let tee = self.require_tee(reader, service);
         let expose = exposes(reader, document, &self.group.name, service, sequences);
@@ -96,7 +97,11 @@ impl Building {
             image: service.image.value.clone(),
             command: values(&service.command),
             args: values(&service.args),
-            env: service.env.iter().map(|entry| variable(&entry.value)).collect(),
+            env: service
+                .env
+                .iter()
+                .map(|entry| variable(&entry.value))
+                .collect(),
             unit,
             resources,
             count,
@@ -118,8 +123,16 @@ impl Building {
         count: u32,
         price: Spanned<Decimal>,
     ) -> u32 {
-        let id = u32::try_from(self.group.units.len()).unwrap_or(u32::MAX).saturating_add(1);
-        self.group.units.push(Unit { id, resources, endpoints, count, price });
+        let id = u32::try_from(self.group.units.len())
+            .unwrap_or(u32::MAX)
+            .saturating_add(1);
+        self.group.units.push(Unit {
+            id,
+            resources,
+            endpoints,
+            count,
+            price,
+        });
         id
     }
 
@@ -154,17 +167,27 @@ fn ip_sequences(document: &Document) -> BTreeMap<String, u32> {
         .map(|to| to.ip.as_ref().map_or("", |ip| ip.value.as_str()))
         .collect();
     uses.sort_unstable();
-    uses.into_iter().zip(1..).map(|(name, number)| (name.to_owned(), number)).collect()
+    uses.into_iter()
+        .zip(1..)
+        .map(|(name, number)| (name.to_owned(), number))
+        .collect()
 }
 
-fn values(list: &[Spanned<String>]) -> Vec<String> {
+/// The texts of a list, without their places.
+pub(super) fn values(list: &[Spanned<String>]) -> Vec<String> {
     list.iter().map(|text| text.value.clone()).collect()
 }
 
 fn variable(entry: &str) -> EnvVar {
     match entry.split_once('=') {
-        Some((name, value)) => EnvVar { name: name.to_owned(), value: Some(value.to_owned()) },
-        None => EnvVar { name: entry.to_owned(), value: None },
+        Some((name, value)) => EnvVar {
+            name: name.to_owned(),
+            value: Some(value.to_owned()),
+        },
+        None => EnvVar {
+            name: entry.to_owned(),
+            value: None,
+        },
     }
 }
 
@@ -229,133 +252,13 @@ pub(super) fn permission(name: &str) -> Option<Permission> {
 }
 
 fn permissions(service: &Service) -> Vec<Permission> {
-    let mut list: Vec<Permission> =
-        service.permissions.iter().filter_map(|entry| permission(&entry.value)).collect();
+    let mut list: Vec<Permission> = service
+        .permissions
+        .iter()
+        .filter_map(|entry| permission(&entry.value))
+        .collect();
     list.sort_unstable();
     list.dedup();
-    list
-}
-
-/// A protocol by its name; TCP if there is none.
-pub(super) fn protocol(name: &str) -> Option<Protocol> {
-    match name.trim().to_ascii_lowercase().as_str() {
-        "" | "tcp" => Some(Protocol::Tcp),
-        "udp" => Some(Protocol::Udp),
-        _ => None,
-    }
-}
-
-/// A case in which the next replica is tried, by its name; `off` is none.
-pub(super) fn next_case(name: &str) -> Option<NextCase> {
-    Some(match name {
-        "error" => NextCase::Error,
-        "timeout" => NextCase::Timeout,
-        "500" => NextCase::Http500,
-        "502" => NextCase::Http502,
-        "503" => NextCase::Http503,
-        "504" => NextCase::Http504,
-        "403" => NextCase::Http403,
-        "404" => NextCase::Http404,
-        "429" => NextCase::Http429,
-        _ => return None,
-    })
-}
-
-fn exposes(
-    reader: &mut Reader,
-    document: &Document,
-    group: &str,
-    service: &Service,
-    sequences: &BTreeMap<String, u32>,
-) -> Vec<manifest::Expose> {
-    let nobody = To::default();
-    let mut list = Vec::new();
-    for expose in &service.expose {
-        let to: Vec<&To> =
-            if expose.to.is_empty() { vec![&nobody] } else { expose.to.iter().collect() };
-        for to in to {
-            let target = to.service.as_ref().filter(|target| {
-                is_in_group(reader, document, group, expose, target)
-            });
-            let ip = to.ip.as_ref().filter(|_| to.global).map(|ip| ip.value.clone());
-            list.push(manifest::Expose {
-                port: port(expose.port.value),
-                external_port: port(match expose.external.value {
-                    0 => expose.port.value,
-                    external => external,
-                }),
-                protocol: protocol(&expose.protocol.value).unwrap_or(Protocol::Tcp),
-                global: to.global,
-                service: target.map(|target| target.value.clone()),
-                hosts: values(&expose.accept),
-                http: http_options(expose),
-                ip_sequence: ip.as_ref().and_then(|ip| sequences.get(ip)).copied().unwrap_or(0),
-                ip,
-            });
-        }
-    }
-    list.sort_by(|a, b| {
-        let key = |e: &manifest::Expose| (e.service.clone(), e.port, e.protocol, !e.global);
-        key(a).cmp(&key(b))
-    });
-    list
-}
-
-fn is_in_group(
-    reader: &mut Reader,
-    document: &Document,
-    group: &str,
-    expose: &Expose,
-    target: &Spanned<String>,
-) -> bool {
-    let known = |name: &str| {
-        document.deployment.get(name).is_some_and(|entry| entry.value.contains_key(group))
-    };
-    if known(&target.value) {
-        return true;
-    }
-    let cause = format!("there is no service {} in this placement", quoted(&target.value));
-    let remedy = "name a service that is deployed in the same placement";
-    reader.say(Severity::Warning, target.at, &format!("{}.to", expose.path), cause, remedy);
-    false
-}
-
-fn port(number: u32) -> u16 {
-    u16::try_from(number).unwrap_or(0)
-}
-
-fn http_options(expose: &Expose) -> HttpOptions {
-    let http = &expose.http;
-    let or = |given: Spanned<u32>, default: u32| match given.value {
-        0 => default,
-        value => value,
-    };
-    let next_cases = if http.next_cases.is_empty() {
-        vec![NextCase::Error, NextCase::Timeout]
-    } else {
-        http.next_cases.iter().filter_map(|case| next_case(&case.value)).collect()
-    };
-    HttpOptions {
-        max_body_bytes: or(http.max_body_size, DEFAULT_BODY_BYTES),
-        read_timeout_ms: or(http.read_timeout, manifest::allow::MAX_TIMEOUT_MS),
-        send_timeout_ms: or(http.send_timeout, manifest::allow::MAX_TIMEOUT_MS),
-        next_tries: or(http.next_tries, DEFAULT_TRIES),
-        next_timeout_ms: http.next_timeout.value,
-        next_cases,
-        proxy_buffer_bytes: http.proxy_buffer_size.value,
-    }
-}
-
-/// What a global expose is on chain: HTTP or a port, and a leased IP beside it.
-pub(super) fn endpoints(expose: &manifest::Expose) -> Vec<Endpoint> {
-    if !expose.global {
-        return Vec::new();
-    }
-    let kind = if expose.is_http() { EndpointKind::SharedHttp } else { EndpointKind::RandomPort };
-    let mut list = vec![Endpoint { kind, sequence: 0 }];
-    if expose.ip.is_some() {
-        list.push(Endpoint { kind: EndpointKind::LeasedIp, sequence: expose.ip_sequence });
-    }
     list
 }
 
@@ -375,7 +278,9 @@ pub(super) fn duration_nanos(text: &str) -> Option<i128> {
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let (number, after) = rest.split_at(digits);
-        let end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
+        let end = after
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(after.len());
         let (unit, after) = after.split_at(end);
         let nanos = match unit {
             "ns" => 1,

@@ -23,6 +23,7 @@
 mod check;
 mod diagnostics;
 mod document;
+mod exposes;
 mod fields;
 mod groups;
 mod quantity;
@@ -116,7 +117,10 @@ impl Unit {
 pub fn parse(file: &str, bytes: &[u8], strictness: Strictness) -> Result<Sdl, Diagnostics> {
     let mut reader = fields::Reader::default();
     let outcome = read(&mut reader, bytes);
-    let failed = reader.items.iter().any(|item| item.severity == Severity::Error);
+    let failed = reader
+        .items
+        .iter()
+        .any(|item| item.severity == Severity::Error);
     match outcome {
         Some(mut sdl) if !failed => {
             if strictness == Strictness::Strict && !reader.items.is_empty() {
@@ -143,16 +147,31 @@ fn read(reader: &mut fields::Reader, bytes: &[u8]) -> Option<Sdl> {
     };
     let Some(root) = tree.root else {
         let start = Position { line: 1, column: 1 };
-        reader.error(start, "", "the file is empty", "start it with `version: \"2.0\"`");
+        reader.error(
+            start,
+            "",
+            "the file is empty",
+            "start it with `version: \"2.0\"`",
+        );
         return None;
     };
     if let Some(at) = tree.second {
         let cause = "a second document starts here; it is not read";
-        reader.say(Severity::Warning, at, "", cause, "put it into a file of its own");
+        reader.say(
+            Severity::Warning,
+            at,
+            "",
+            cause,
+            "put it into a file of its own",
+        );
     }
     let document = read::document(reader, &root)?;
     // What could not be read would only make the checks of the whole complain again.
-    if reader.items.iter().any(|item| item.severity == Severity::Error) {
+    if reader
+        .items
+        .iter()
+        .any(|item| item.severity == Severity::Error)
+    {
         return None;
     }
     check::whole(reader, document)

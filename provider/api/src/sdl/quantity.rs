@@ -121,7 +121,10 @@ fn place(digits: &str, point: i64) -> Result<Decimal, NumberError> {
     let wanted = usize::try_from(point + PLACES as i64).unwrap_or(0);
     let mut attos: u128 = 0;
     for index in 0..wanted {
-        let digit = significant.as_bytes().get(index).map_or(0, |byte| byte - b'0');
+        let digit = significant
+            .as_bytes()
+            .get(index)
+            .map_or(0, |byte| byte - b'0');
         attos = attos * 10 + u128::from(digit);
     }
     if attos >= (1 << 64) * ATTOS {
@@ -175,12 +178,17 @@ pub(super) fn parse_cpu(text: &str) -> Result<u64, NumberError> {
     if millis.is_empty() || !millis.bytes().all(|digit| digit.is_ascii_digit()) {
         return Err(NumberError::NotANumber);
     }
-    millis.parse::<u32>().map(u64::from).map_err(|_| NumberError::TooLarge)
+    millis
+        .parse::<u32>()
+        .map(u64::from)
+        .map_err(|_| NumberError::TooLarge)
 }
 
 /// How a size should have been written, if that can be guessed.
 pub(super) fn size_hint(text: &str) -> String {
-    let end = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let end = text
+        .find(|c: char| c.is_ascii_alphabetic())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let number = number.trim();
     let letter = unit.chars().next().map(|c| c.to_ascii_uppercase());
@@ -208,7 +216,9 @@ mod tests {
         assert_eq!(parse_bytes("16Ei"), Err(NumberError::TooLarge));
         assert_eq!(parse_bytes("1e308"), Err(NumberError::TooLarge));
         assert_eq!(parse_bytes("-1Gi"), Err(NumberError::Negative));
-        for text in ["", "Gi", "1 Gi", "15Gb", "4GB", "8gb", "500mi", "NaN", "inf", "0x10", "1e"] {
+        for text in [
+            "", "Gi", "1 Gi", "15Gb", "4GB", "8gb", "500mi", "NaN", "inf", "0x10", "1e",
+        ] {
             assert_eq!(parse_bytes(text), Err(NumberError::NotANumber), "{text}");
         }
     }
@@ -232,7 +242,11 @@ mod tests {
         assert_eq!(Decimal::parse_amount("1000").unwrap().times(600), 600_000);
         assert_eq!(Decimal::parse_amount("-1"), Err(NumberError::Negative));
         for text in ["", ".5", "5.", "1e3", "+1", "1_0", "0.1234567890123456789"] {
-            assert_eq!(Decimal::parse_amount(text), Err(NumberError::NotANumber), "{text}");
+            assert_eq!(
+                Decimal::parse_amount(text),
+                Err(NumberError::NotANumber),
+                "{text}"
+            );
         }
         assert_eq!(Decimal::parse_amount("1.50").unwrap().to_string(), "1.5");
     }

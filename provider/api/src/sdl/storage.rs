@@ -24,7 +24,11 @@ pub(super) fn check(
 ) {
     volumes(reader, profile, compute);
     mounts(reader, version, name, service, compute);
-    for volume in compute.storage.iter().filter(|volume| volume.is_persistent()) {
+    for volume in compute
+        .storage
+        .iter()
+        .filter(|volume| volume.is_persistent())
+    {
         if service.mounts.contains_key(&volume.name) {
             continue;
         }
@@ -66,17 +70,14 @@ fn volumes(reader: &mut Reader, profile: &str, compute: &Compute) {
     }
 }
 
-fn mounts(
-    reader: &mut Reader,
-    version: Version,
-    name: &str,
-    service: &Service,
-    compute: &Compute,
-) {
+fn mounts(reader: &mut Reader, version: Version, name: &str, service: &Service, compute: &Compute) {
     let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
     for (volume_name, mount) in &service.mounts {
         let path = format!("services.{name}.params.storage.{volume_name}");
-        let volume = compute.storage.iter().find(|volume| volume.name == *volume_name);
+        let volume = compute
+            .storage
+            .iter()
+            .find(|volume| volume.name == *volume_name);
         if volume.is_none() {
             let cause = format!("the compute profile has no volume {}", quoted(volume_name));
             let known = compute.storage.iter().map(|volume| volume.name.as_str());
@@ -93,12 +94,26 @@ fn mounts(
                 "" => "the volume has no mount path".to_owned(),
                 other => format!("mount path {} is not absolute", quoted(other)),
             };
-            reader.error(place.at, &path, cause, "write `mount: /path`, starting with a slash");
+            reader.error(
+                place.at,
+                &path,
+                cause,
+                "write `mount: /path`, starting with a slash",
+            );
             continue;
         }
         if let Some(other) = taken.insert(&place.value, volume_name) {
-            let cause = format!("{} is taken by volume {}", quoted(&place.value), quoted(other));
-            reader.error(place.at, &path, cause, "mount each volume at a path of its own");
+            let cause = format!(
+                "{} is taken by volume {}",
+                quoted(&place.value),
+                quoted(other)
+            );
+            reader.error(
+                place.at,
+                &path,
+                cause,
+                "mount each volume at a path of its own",
+            );
         } else if let Err(why) = allow::mount_path(&place.value) {
             let cause = format!("nothing can be mounted at {}", quoted(&place.value));
             reader.say(Severity::Blocking, place.at, &path, cause, why);
@@ -106,7 +121,12 @@ fn mounts(
         let read_only_memory = mount.value.read_only && volume.is_some_and(Volume::is_ram);
         if read_only_memory && version == Version::V2_1 {
             let cause = "memory that nobody can write to";
-            reader.error(mount.at, &path, cause, "remove `readOnly`, or use another class");
+            reader.error(
+                mount.at,
+                &path,
+                cause,
+                "remove `readOnly`, or use another class",
+            );
         }
     }
 }

@@ -59,7 +59,10 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Tree, Diagnostic> {
     if bytes.len() > MAX_BYTES {
         return Err(refuse(
             START,
-            format!("the file has {} bytes; at most {MAX_BYTES} are read", bytes.len()),
+            format!(
+                "the file has {} bytes; at most {MAX_BYTES} are read",
+                bytes.len()
+            ),
             "move large data out of the file, into the image or a volume",
         ));
     }
@@ -90,13 +93,19 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Tree, Diagnostic> {
         }
         builder.take(event, at)?;
     }
-    Ok(Tree { root: builder.root, second: builder.second })
+    Ok(Tree {
+        root: builder.root,
+        second: builder.second,
+    })
 }
 
 const START: Position = Position { line: 1, column: 1 };
 
 fn position(span: &Span) -> Position {
-    Position { line: span.start.line().max(1), column: span.start.col() + 1 }
+    Position {
+        line: span.start.line().max(1),
+        column: span.start.col() + 1,
+    }
 }
 
 fn refuse(at: Position, cause: String, remedy: &str) -> Diagnostic {
@@ -111,7 +120,10 @@ fn refuse(at: Position, cause: String, remedy: &str) -> Diagnostic {
 
 fn syntax_error(error: &granit_parser::ScanError) -> Diagnostic {
     let mark = error.marker();
-    let at = Position { line: mark.line().max(1), column: mark.col() + 1 };
+    let at = Position {
+        line: mark.line().max(1),
+        column: mark.col() + 1,
+    };
     let what = error.info();
     if what.contains("nest") && what.contains("limit") || what.contains("recursion") {
         return too_deep(at);
@@ -154,7 +166,15 @@ impl Builder {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let scalar = scalar(text.into_owned(), style, tag.as_deref());
-                self.add(Node { at, kind: Kind::Scalar(scalar), size: 1, height: 1 }, anchor)
+                self.add(
+                    Node {
+                        at,
+                        kind: Kind::Scalar(scalar),
+                        size: 1,
+                        height: 1,
+                    },
+                    anchor,
+                )
             }
             Event::SequenceStart(_, anchor, _) => self.begin(at, anchor, false),
             Event::MappingStart(_, anchor, _) => self.begin(at, anchor, true),
@@ -182,12 +202,25 @@ impl Builder {
         if self.open.len() >= MAX_DEPTH {
             return Err(too_deep(at));
         }
-        self.open.push(Open { at, anchor, mapping, items: Vec::new() });
+        self.open.push(Open {
+            at,
+            anchor,
+            mapping,
+            items: Vec::new(),
+        });
         Ok(())
     }
 
     fn finish(&mut self) -> Result<(), Diagnostic> {
-        let Some(Open { at, anchor, mapping, items }) = self.open.pop() else { return Ok(()) };
+        let Some(Open {
+            at,
+            anchor,
+            mapping,
+            items,
+        }) = self.open.pop()
+        else {
+            return Ok(());
+        };
         let size = 1 + items.iter().map(|item| item.size).sum::<usize>();
         let height = 1 + items.iter().map(|item| item.height).max().unwrap_or(0);
         let kind = if mapping {
@@ -201,7 +234,15 @@ impl Builder {
         } else {
             Kind::Sequence(items)
         };
-        self.add(Node { at, kind, size, height }, anchor)
+        self.add(
+            Node {
+                at,
+                kind,
+                size,
+                height,
+            },
+            anchor,
+        )
     }
 
     fn add(&mut self, node: Node, anchor: usize) -> Result<(), Diagnostic> {
@@ -243,7 +284,10 @@ fn check_key(key: &Node) -> Result<(), Diagnostic> {
     match &key.kind {
         Kind::Scalar(scalar) if scalar.text.len() > MAX_KEY_BYTES => Err(refuse(
             key.at,
-            format!("a key of {} bytes; at most {MAX_KEY_BYTES} are read", scalar.text.len()),
+            format!(
+                "a key of {} bytes; at most {MAX_KEY_BYTES} are read",
+                scalar.text.len()
+            ),
             "look for a missing line break or quote",
         )),
         _ => Ok(()),
@@ -300,7 +344,9 @@ impl Scalar {
             return None;
         }
         let text: String = self.text.chars().filter(|c| *c != '_').collect();
-        integer(&text).or_else(|| fraction(&text)).and_then(|number| u32::try_from(number).ok())
+        integer(&text)
+            .or_else(|| fraction(&text))
+            .and_then(|number| u32::try_from(number).ok())
     }
 }
 
@@ -322,5 +368,7 @@ fn integer(text: &str) -> Option<u64> {
 }
 
 fn fraction(text: &str) -> Option<u64> {
-    super::quantity::Decimal::parse(text).ok().and_then(|number| number.whole())
+    super::quantity::Decimal::parse(text)
+        .ok()
+        .and_then(|number| number.whole())
 }

@@ -5,10 +5,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
 use futures::io::{AsyncReadExt, AsyncWriteExt};
 use futures::stream::{BoxStream, iter};
-use futures::StreamExt;
 use tokio::io::DuplexStream;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
@@ -61,7 +61,10 @@ impl Tenancy for Echo {
                 Some(ends) => drop(ends.await),
                 None => pending().await,
             }
-            Refusal { reason: Reason::LeaseClosed, message: "the lease has ended".to_owned() }
+            Refusal {
+                reason: Reason::LeaseClosed,
+                message: "the lease has ended".to_owned(),
+            }
         }
     }
 
@@ -77,7 +80,10 @@ impl Tenancy for Echo {
 
     async fn get_manifest(&self, _: LeaseId) -> Result<KeptManifest, Refusal> {
         let message = "no manifest was sent yet".to_owned();
-        Err(Refusal { reason: Reason::NoManifest, message })
+        Err(Refusal {
+            reason: Reason::NoManifest,
+            message,
+        })
     }
 
     async fn status(&self, _: LeaseId) -> Result<LeaseStatus, Refusal> {
@@ -109,7 +115,11 @@ impl Tenancy for Echo {
         _: bool,
     ) -> Result<BoxStream<'static, Result<LeaseEvent, Refusal>>, Refusal> {
         let message = "the log of events was lost".to_owned();
-        Ok(iter([Err(Refusal { reason: Reason::Internal, message })]).boxed())
+        Ok(iter([Err(Refusal {
+            reason: Reason::Internal,
+            message,
+        })])
+        .boxed())
     }
 
     async fn exec(&self, _: LeaseId, request: ExecRequest) -> Result<Exec, Refusal> {
@@ -117,16 +127,21 @@ impl Tenancy for Echo {
         let takes_input = request.stdin;
         let output = async_stream(move |out| async move {
             let mut code = i32::from(!takes_input) * 7;
-            while takes_input {
-                match receiver.next().await {
-                    Some(Input::Stdin(bytes)) => drop(out.unbounded_send(Output::Stdout(bytes))),
-                    Some(Input::Resize(size)) => code = i32::from(size.columns),
-                    Some(Input::StdinEnd) | None => break,
+            if takes_input {
+                while let Some(input) = receiver.next().await {
+                    match input {
+                        Input::Stdin(bytes) => drop(out.unbounded_send(Output::Stdout(bytes))),
+                        Input::Resize(size) => code = i32::from(size.columns),
+                        Input::StdinEnd => break,
+                    }
                 }
             }
             drop(out.unbounded_send(Output::Exit { code }));
         });
-        Ok(Exec { output, input: sender })
+        Ok(Exec {
+            output,
+            input: sender,
+        })
     }
 }
 
@@ -140,10 +155,7 @@ fn async_stream<F: Future<Output = ()> + Send + 'static>(
 }
 
 /// What a client does while the provider serves it.
-async fn converse<T>(
-    provider: &Echo,
-    client: impl AsyncFnOnce(ChannelClient<Pipe>) -> T,
-) -> T {
+async fn converse<T>(provider: &Echo, client: impl AsyncFnOnce(ChannelClient<Pipe>) -> T) -> T {
     let (near, far) = pipe();
     let mut nonced = delegation(Scopes::all());
     static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
@@ -159,11 +171,17 @@ async fn converse<T>(
 #[tokio::test]
 async fn a_manifest_is_handed_over_and_status_comes_back() {
     let provider = Echo::default();
-    let opening = Opening { index: 0, salt: Salt([1; 32]), siblings: Vec::new() };
+    let opening = Opening {
+        index: 0,
+        salt: Salt([1; 32]),
+        siblings: Vec::new(),
+    };
     let manifest = vec![7; crate::manifest::MAX_MANIFEST_BYTES];
     let expected = crate::manifest::group_commitment(&manifest, &opening.salt);
-    let accepted =
-        converse(&provider, async |client| client.send_manifest(manifest, opening).await).await;
+    let accepted = converse(&provider, async |client| {
+        client.send_manifest(manifest, opening).await
+    })
+    .await;
     assert_eq!(accepted.unwrap(), expected);
     let got = converse(&provider, async |client| client.status().await).await;
     assert_eq!(got.unwrap(), status());
@@ -179,7 +197,13 @@ async fn a_command_gets_its_input_and_says_how_it_ended() {
         let long = vec![b'x'; 3 * MAX_CHUNK_BYTES + 5];
         let send = async {
             inputs.stdin(&long).await.unwrap();
-            inputs.resize(TerminalSize { columns: 99, rows: 1 }).await.unwrap();
+            inputs
+                .resize(TerminalSize {
+                    columns: 99,
+                    rows: 1,
+                })
+                .await
+                .unwrap();
             inputs.stdin_end().await.unwrap();
             assert!(inputs.stdin(b"more").await.is_err(), "input has ended");
             long.len()
@@ -216,7 +240,10 @@ async fn a_command_without_input_needs_none() {
 #[tokio::test]
 async fn logs_come_in_order_and_long_lines_in_pieces() {
     let lengths = converse(&Echo::default(), async |client| {
-        let query = LogQuery { tail: Some(4), ..LogQuery::default() };
+        let query = LogQuery {
+            tail: Some(4),
+            ..LogQuery::default()
+        };
         let mut outputs = client.logs(query).await.unwrap();
         let mut lengths = Vec::new();
         while let Some(output) = outputs.next().await.unwrap() {
@@ -247,9 +274,16 @@ async fn an_open_stream_ends_with_the_lease() {
     let (end, ends) = oneshot::channel();
     *provider.lease_ends.lock().unwrap() = Some(ends);
     let error = converse(&provider, async |client| {
-        let query = LogQuery { follow: true, tail: Some(1), ..LogQuery::default() };
+        let query = LogQuery {
+            follow: true,
+            tail: Some(1),
+            ..LogQuery::default()
+        };
         let mut outputs = client.logs(query).await.unwrap();
-        assert!(matches!(outputs.next().await.unwrap(), Some(Output::Log(_))));
+        assert!(matches!(
+            outputs.next().await.unwrap(),
+            Some(Output::Log(_))
+        ));
         end.send(()).unwrap();
         outputs.next().await.unwrap_err()
     })
@@ -272,13 +306,22 @@ async fn refused(provider: &Echo, peer: [u8; 32], delegation: SignedDelegation) 
 async fn a_delegation_opens_one_stream_of_one_peer() {
     let provider = Echo::default();
     let signed = delegation(Scopes::all());
-    assert_eq!(refused(&provider, [8; 32], signed.clone()).await, Reason::NotForHere);
+    assert_eq!(
+        refused(&provider, [8; 32], signed.clone()).await,
+        Reason::NotForHere
+    );
     let (near, far) = pipe();
     let client = ChannelClient::new(near, signed.clone()).status();
     let (answer, _) = futures::join!(client, serve(&provider, far, PEER, pending));
     assert!(answer.is_ok());
-    assert_eq!(refused(&provider, PEER, signed.clone()).await, Reason::Replayed);
-    let other = signed.delegation.clone().sign(&SigningKey::from_seed(&[2; 32]));
+    assert_eq!(
+        refused(&provider, PEER, signed.clone()).await,
+        Reason::Replayed
+    );
+    let other = signed
+        .delegation
+        .clone()
+        .sign(&SigningKey::from_seed(&[2; 32]));
     assert_eq!(refused(&provider, PEER, other).await, Reason::NotTheOwner);
     let mut forged = signed;
     forged.delegation.nonce = [1; 16];
@@ -317,7 +360,9 @@ async fn a_tenant_that_goes_away_ends_its_command() {
         drop(client.exec(shell(false, true)).await.unwrap());
     };
     let both = futures::future::join(client, serve(&provider, far, PEER, pending));
-    let ((), served) = tokio::time::timeout(Duration::from_secs(60), both).await.unwrap();
+    let ((), served) = tokio::time::timeout(Duration::from_secs(60), both)
+        .await
+        .unwrap();
     // However it shows on this kind of pipe, the conversation is over.
     drop(served);
 }

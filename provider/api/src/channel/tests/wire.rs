@@ -13,7 +13,11 @@ fn requests() -> Vec<Request> {
     vec![
         Request::SendManifest {
             manifest: vec![1, 2, 3],
-            opening: Opening { index: 0, salt: Salt([4; 32]), siblings: vec![Hash([5; 32])] },
+            opening: Opening {
+                index: 0,
+                salt: Salt([4; 32]),
+                siblings: vec![Hash([5; 32])],
+            },
         },
         Request::GetManifest,
         Request::LeaseStatus,
@@ -28,14 +32,22 @@ fn requests() -> Vec<Request> {
 }
 
 fn refusal(reason: Reason) -> Refusal {
-    Refusal { reason, message: "no".to_owned() }
+    Refusal {
+        reason,
+        message: "no".to_owned(),
+    }
 }
 
 fn answers() -> Vec<Answer> {
     vec![
         Answer::Refused(refusal(Reason::LeaseClosed)),
-        Answer::Accepted { manifest_hash: Hash([1; 32]) },
-        Answer::Manifest(KeptManifest { manifest: vec![1], salt: Salt([2; 32]) }),
+        Answer::Accepted {
+            manifest_hash: Hash([1; 32]),
+        },
+        Answer::Manifest(KeptManifest {
+            manifest: vec![1],
+            salt: Salt([2; 32]),
+        }),
         Answer::Status(status()),
         Answer::Streaming,
     ]
@@ -69,7 +81,10 @@ fn inputs() -> Vec<Input> {
     vec![
         Input::Stdin(b"in".to_vec()),
         Input::StdinEnd,
-        Input::Resize(TerminalSize { columns: 100, rows: 30 }),
+        Input::Resize(TerminalSize {
+            columns: 100,
+            rows: 30,
+        }),
     ]
 }
 
@@ -99,7 +114,9 @@ fn the_bytes_of_every_message_are_fixed() {
 
 fn admitted(scopes: Scopes) -> ServerSession {
     let mut session = ServerSession::new();
-    session.receive(&borsh::to_vec(&hello(scopes)).unwrap()).unwrap();
+    session
+        .receive(&borsh::to_vec(&hello(scopes)).unwrap())
+        .unwrap();
     session.admit(scopes).unwrap();
     session
 }
@@ -108,10 +125,22 @@ fn admitted(scopes: Scopes) -> ServerSession {
 fn a_stranger_gets_little_attention_and_only_a_sender_may_send_much() {
     let mut session = ServerSession::new();
     assert_eq!(session.limit(), Some(1_024));
-    session.receive(&borsh::to_vec(&hello(Scopes::all())).unwrap()).unwrap();
-    assert_eq!(session.limit(), None, "nothing is read while the delegation is checked");
-    assert_eq!(admitted(Scopes::of([Scope::Shell])).limit(), Some(64 * 1024));
-    assert_eq!(admitted(Scopes::of([Scope::SendManifest])).limit(), Some(516 * 1024));
+    session
+        .receive(&borsh::to_vec(&hello(Scopes::all())).unwrap())
+        .unwrap();
+    assert_eq!(
+        session.limit(),
+        None,
+        "nothing is read while the delegation is checked"
+    );
+    assert_eq!(
+        admitted(Scopes::of([Scope::Shell])).limit(),
+        Some(64 * 1024)
+    );
+    assert_eq!(
+        admitted(Scopes::of([Scope::SendManifest])).limit(),
+        Some(516 * 1024)
+    );
     let longest = Hello {
         delegation: {
             let mut signed = delegation(Scopes::all());
@@ -128,11 +157,21 @@ fn every_request_needs_its_scope() {
     for request in requests() {
         let bytes = borsh::to_vec(&request).unwrap();
         let mut session = admitted(Scopes::of([request.scope()]));
-        assert_eq!(session.receive(&bytes).unwrap(), FromTenant::Request(request.clone()));
-        let others = [Scope::SendManifest, Scope::GetManifest, Scope::Status, Scope::Logs,
-            Scope::Events, Scope::Shell, Scope::Forward]
-            .into_iter()
-            .filter(|scope| *scope != request.scope());
+        assert_eq!(
+            session.receive(&bytes).unwrap(),
+            FromTenant::Request(request.clone())
+        );
+        let others = [
+            Scope::SendManifest,
+            Scope::GetManifest,
+            Scope::Status,
+            Scope::Logs,
+            Scope::Events,
+            Scope::Shell,
+            Scope::Forward,
+        ]
+        .into_iter()
+        .filter(|scope| *scope != request.scope());
         let refusal = admitted(Scopes::of(others)).receive(&bytes).unwrap_err();
         assert_eq!(refusal.reason, Reason::OutOfScope);
     }
@@ -145,17 +184,28 @@ fn another_version_is_named_whatever_follows_it() {
     let refusal = ServerSession::new().receive(&bytes).unwrap_err();
     assert_eq!(refusal.reason, Reason::UnknownVersion);
     assert!(refusal.message.contains("version 2"), "{}", refusal.message);
-    assert_eq!(ServerSession::new().receive(&[1]).unwrap_err().reason, Reason::Malformed);
+    assert_eq!(
+        ServerSession::new().receive(&[1]).unwrap_err().reason,
+        Reason::Malformed
+    );
 }
 
 #[test]
 fn nobody_speaks_out_of_turn() {
     let mut session = ServerSession::new();
-    assert_eq!(session.answer(&Answer::Streaming), Err(ProtocolError::OutOfTurn));
+    assert_eq!(
+        session.answer(&Answer::Streaming),
+        Err(ProtocolError::OutOfTurn)
+    );
     assert_eq!(session.admit(Scopes::all()), Err(ProtocolError::OutOfTurn));
     let mut session = admitted(Scopes::all());
-    session.receive(&borsh::to_vec(&Request::LeaseStatus).unwrap()).unwrap();
-    assert_eq!(session.answer(&Answer::Streaming), Err(ProtocolError::OutOfTurn));
+    session
+        .receive(&borsh::to_vec(&Request::LeaseStatus).unwrap())
+        .unwrap();
+    assert_eq!(
+        session.answer(&Answer::Streaming),
+        Err(ProtocolError::OutOfTurn)
+    );
     assert!(session.outputs().is_none());
     session.answer(&Answer::Status(status())).unwrap();
     let again = session.answer(&Answer::Refused(refusal(Reason::Internal)));
@@ -173,13 +223,20 @@ fn streaming(request: &Request) -> ServerSession {
 fn input_is_taken_only_where_it_was_announced() {
     let stdin = borsh::to_vec(&Input::Stdin(b"x".to_vec())).unwrap();
     let end = borsh::to_vec(&Input::StdinEnd).unwrap();
-    let resize =
-        borsh::to_vec(&Input::Resize(TerminalSize { columns: 1, rows: 1 })).unwrap();
+    let resize = borsh::to_vec(&Input::Resize(TerminalSize {
+        columns: 1,
+        rows: 1,
+    }))
+    .unwrap();
     let mut with_stdin = streaming(&Request::Exec(shell(false, true)));
     assert!(with_stdin.receive(&stdin).is_ok());
     assert!(with_stdin.receive(&resize).is_err());
     assert!(with_stdin.receive(&end).is_ok());
-    assert_eq!(with_stdin.limit(), None, "after the end of input nothing is read");
+    assert_eq!(
+        with_stdin.limit(),
+        None,
+        "after the end of input nothing is read"
+    );
     assert!(with_stdin.receive(&stdin).is_err());
     let mut with_tty = streaming(&Request::Exec(shell(true, false)));
     assert!(with_tty.receive(&resize).is_ok());
@@ -187,7 +244,11 @@ fn input_is_taken_only_where_it_was_announced() {
     assert_eq!(streaming(&Request::Exec(shell(false, false))).limit(), None);
     assert_eq!(streaming(&Request::Logs(LogQuery::default())).limit(), None);
     let long = borsh::to_vec(&Input::Stdin(vec![0; MAX_CHUNK_BYTES + 1])).unwrap();
-    assert!(streaming(&Request::Exec(shell(false, true))).receive(&long).is_err());
+    assert!(
+        streaming(&Request::Exec(shell(false, true)))
+            .receive(&long)
+            .is_err()
+    );
 }
 
 #[test]
@@ -207,7 +268,11 @@ fn a_provider_answers_what_was_asked() {
                         Answer::Streaming
                     )
             );
-            assert_eq!(client.receive(&bytes).is_ok(), fits, "{request:?} {answer:?}");
+            assert_eq!(
+                client.receive(&bytes).is_ok(),
+                fits,
+                "{request:?} {answer:?}"
+            );
             let goes_on = fits && answer == Answer::Streaming;
             assert_eq!(fits && client.limit().is_some(), goes_on);
         }
@@ -225,7 +290,9 @@ fn both_ends_agree_on_what_a_stream_may_carry() {
         for output in outputs() {
             let mut provider = streaming(&request).outputs().unwrap();
             let (mut client, _) = ClientSession::open(&hello(Scopes::all()), &request);
-            client.receive(&borsh::to_vec(&Answer::Streaming).unwrap()).unwrap();
+            client
+                .receive(&borsh::to_vec(&Answer::Streaming).unwrap())
+                .unwrap();
             let sent = provider.send(&output);
             let received = client.receive(&borsh::to_vec(&output).unwrap());
             assert_eq!(sent.is_ok(), received.is_ok(), "{request:?} {output:?}");
@@ -240,11 +307,25 @@ fn both_ends_agree_on_what_a_stream_may_carry() {
 #[test]
 fn mutated_frames_never_panic() {
     let mut random = crate::golden::Random(42);
-    let mut frames: Vec<Vec<u8>> =
-        requests().iter().map(|message| borsh::to_vec(message).unwrap()).collect();
-    frames.extend(outputs().iter().map(|message| borsh::to_vec(message).unwrap()));
-    frames.extend(answers().iter().map(|message| borsh::to_vec(message).unwrap()));
-    frames.extend(inputs().iter().map(|message| borsh::to_vec(message).unwrap()));
+    let mut frames: Vec<Vec<u8>> = requests()
+        .iter()
+        .map(|message| borsh::to_vec(message).unwrap())
+        .collect();
+    frames.extend(
+        outputs()
+            .iter()
+            .map(|message| borsh::to_vec(message).unwrap()),
+    );
+    frames.extend(
+        answers()
+            .iter()
+            .map(|message| borsh::to_vec(message).unwrap()),
+    );
+    frames.extend(
+        inputs()
+            .iter()
+            .map(|message| borsh::to_vec(message).unwrap()),
+    );
     let hello = hello(Scopes::all());
     let opening = borsh::to_vec(&hello).unwrap();
     frames.push(opening.clone());
@@ -270,7 +351,10 @@ fn mutated_frames_never_panic() {
             let (mut client, _) = ClientSession::open(&hello, &request);
             let _ = client.receive(&frame);
             let (mut client, _) = ClientSession::open(&hello, &request);
-            if client.receive(&borsh::to_vec(&Answer::Streaming).unwrap()).is_ok() {
+            if client
+                .receive(&borsh::to_vec(&Answer::Streaming).unwrap())
+                .is_ok()
+            {
                 let _ = client.receive(&frame);
             }
         }

@@ -25,16 +25,60 @@ fn there_are_no_words_for_privileges() {
     let mut words = BTreeSet::new();
     collect(&json, &mut words);
     let expected = [
-        "args", "attributes", "bytes", "class", "command", "count", "cpu_millis", "credentials",
-        "email", "env", "expose", "external_port", "global", "gpu", "group", "host", "hosts",
-        "http", "image", "ip", "ip_sequence", "max_body_bytes", "memory_bytes", "mounts", "name",
-        "next_cases", "next_timeout_ms", "next_tries", "password", "path", "permissions",
-        "persistent", "port", "protocol", "proxy_buffer_bytes", "read_only", "read_timeout_ms",
-        "resources", "send_timeout_ms", "service", "services", "storage", "tee", "unit",
-        "username", "value", "vendor/nvidia/model/a100", "volume",
+        "args",
+        "attributes",
+        "bytes",
+        "class",
+        "command",
+        "count",
+        "cpu_millis",
+        "credentials",
+        "email",
+        "env",
+        "expose",
+        "external_port",
+        "global",
+        "gpu",
+        "group",
+        "host",
+        "hosts",
+        "http",
+        "image",
+        "ip",
+        "ip_sequence",
+        "max_body_bytes",
+        "memory_bytes",
+        "mounts",
+        "name",
+        "next_cases",
+        "next_timeout_ms",
+        "next_tries",
+        "password",
+        "path",
+        "permissions",
+        "persistent",
+        "port",
+        "protocol",
+        "proxy_buffer_bytes",
+        "read_only",
+        "read_timeout_ms",
+        "resources",
+        "send_timeout_ms",
+        "service",
+        "services",
+        "storage",
+        "tee",
+        "unit",
+        "username",
+        "value",
+        "vendor/nvidia/model/a100",
+        "volume",
     ];
     let expected: BTreeSet<String> = expected.into_iter().map(str::to_owned).collect();
-    assert_eq!(words, expected, "a new word in a manifest needs a new look at the attacks");
+    assert_eq!(
+        words, expected,
+        "a new word in a manifest needs a new look at the attacks"
+    );
 }
 
 fn collect(value: &serde_json::Value, words: &mut BTreeSet<String>) {
@@ -65,13 +109,21 @@ fn quantities_of_nothing_are_refused() {
 fn crowds_are_refused() {
     let many = refused(|manifest| {
         manifest.services = (0..257)
-            .map(|number| Service { name: format!("s{number:04}"), expose: vec![], ..full() })
+            .map(|number| Service {
+                name: format!("s{number:04}"),
+                expose: vec![],
+                ..full()
+            })
             .collect();
     });
     assert!(many.contains("1 to 256 services"), "{many}");
     let variables = service(|service| {
-        service.env =
-            (0..1_025).map(|n| EnvVar { name: format!("V{n}"), value: None }).collect();
+        service.env = (0..1_025)
+            .map(|n| EnvVar {
+                name: format!("V{n}"),
+                value: None,
+            })
+            .collect();
     });
     assert!(variables.contains("at most 1024"), "{variables}");
 }
@@ -80,10 +132,15 @@ fn crowds_are_refused() {
 #[test]
 fn names_that_mean_something_else_elsewhere_are_refused() {
     let long = "a".repeat(300);
-    for name in ["../etc", "a\nb", "{}", "", "Web", "wеb", "-web", "web-", "a.b", "$(id)", &long] {
+    for name in [
+        "../etc", "a\nb", "{}", "", "Web", "wеb", "-web", "web-", "a.b", "$(id)", &long,
+    ] {
         let said = service(|service| service.name = name.to_owned());
         assert!(said.contains("name:"), "{said}");
-        assert!(!said.contains('\n'), "a stranger's line break in our message");
+        assert!(
+            !said.contains('\n'),
+            "a stranger's line break in our message"
+        );
         refused(|manifest| manifest.group = format!("{name}/.."));
         let volume = service(|service| {
             service.resources.storage[0].name = format!("/{name}");
@@ -98,9 +155,23 @@ fn names_that_mean_something_else_elsewhere_are_refused() {
 /// 20: host names of others. (Whose a name is, and the provider's own domain, the provider knows.)
 #[test]
 fn host_names_are_names() {
-    for host in ["*.example.com", "*", "EXAMPLE.com", "a..b", "exa mple.com", "a\n", "ex_a.com",
-        "", "-a.com", "http://a.com", "a.com:80", "127.0.0.1", "1.2.3", "[::1]", "a.com/x"]
-    {
+    for host in [
+        "*.example.com",
+        "*",
+        "EXAMPLE.com",
+        "a..b",
+        "exa mple.com",
+        "a\n",
+        "ex_a.com",
+        "",
+        "-a.com",
+        "http://a.com",
+        "a.com:80",
+        "127.0.0.1",
+        "1.2.3",
+        "[::1]",
+        "a.com/x",
+    ] {
         let said = service(|service| service.expose[0].hosts = vec![host.to_owned()]);
         assert!(said.contains("host"), "{host}: {said}");
     }
@@ -113,9 +184,25 @@ fn host_names_are_names() {
 /// 2, 11, 21: paths.
 #[test]
 fn paths_stay_in_the_container() {
-    for path in ["", "relative", "/", "//", "/a/../../etc", "/./a", "/a\nb", "/a:/b", "/a,ro",
-        "/a b", "/proc", "/proc/sys", "/sys/fs/cgroup", "/dev", "/dev/kmsg", "/a(.*)", "/a$"]
-    {
+    for path in [
+        "",
+        "relative",
+        "/",
+        "//",
+        "/a/../../etc",
+        "/./a",
+        "/a\nb",
+        "/a:/b",
+        "/a,ro",
+        "/a b",
+        "/proc",
+        "/proc/sys",
+        "/sys/fs/cgroup",
+        "/dev",
+        "/dev/kmsg",
+        "/a(.*)",
+        "/a$",
+    ] {
         let said = service(|service| service.mounts[0].path = path.to_owned());
         assert!(said.contains("mount"), "{path}: {said}");
     }
@@ -129,17 +216,48 @@ fn paths_stay_in_the_container() {
 /// 23: images.
 #[test]
 fn images_come_from_registries() {
-    for image in ["", "/bin/sh", "./image", "../image", "file:///etc/passwd", "docker://a",
-        "oci:/tmp/x", "docker-archive:/tmp/x.tar", "a b", "a\n", "A/b", "-a", "--privileged",
-        "a@sha256:00", "a@md5:00", "a@sha256:GG", "a@@b", "a:b:c", "a:", "a:-x", "a//b", "a/../b",
-        "https://ghcr.io/a", "ghcr.io:99999/a", "ghcr.io:/a", "a;b", "a$(id)", "<image>"]
-    {
+    for image in [
+        "",
+        "/bin/sh",
+        "./image",
+        "../image",
+        "file:///etc/passwd",
+        "docker://a",
+        "oci:/tmp/x",
+        "docker-archive:/tmp/x.tar",
+        "a b",
+        "a\n",
+        "A/b",
+        "-a",
+        "--privileged",
+        "a@sha256:00",
+        "a@md5:00",
+        "a@sha256:GG",
+        "a@@b",
+        "a:b:c",
+        "a:",
+        "a:-x",
+        "a//b",
+        "a/../b",
+        "https://ghcr.io/a",
+        "ghcr.io:99999/a",
+        "ghcr.io:/a",
+        "a;b",
+        "a$(id)",
+        "<image>",
+    ] {
         let said = service(|service| service.image = image.to_owned());
         assert!(said.contains("image"), "{image}: {said}");
     }
-    for image in ["nginx", "nginx:1.29", "library/nginx", "ghcr.io/a/b_c/d-e:v1.0_x",
-        "localhost:5000/a", "localhost/a:latest", "registry.example.com:443/a/b"]
-    {
+    for image in [
+        "nginx",
+        "nginx:1.29",
+        "library/nginx",
+        "ghcr.io/a/b_c/d-e:v1.0_x",
+        "localhost:5000/a",
+        "localhost/a:latest",
+        "registry.example.com:443/a/b",
+    ] {
         let mut manifest = group();
         manifest.services[0].image = image.to_owned();
         assert_eq!(manifest.check(), Ok(()), "{image}");
@@ -183,7 +301,9 @@ fn logins_and_options_are_bounded() {
     let ip = service(|service| service.expose[0].global = false);
     assert!(ip.contains("global"), "{ip}");
     let class = service(|service| {
-        service.resources.storage[0].attributes.insert("hostPath".to_owned(), "/".to_owned());
+        service.resources.storage[0]
+            .attributes
+            .insert("hostPath".to_owned(), "/".to_owned());
     });
     assert!(class.contains("persistent and class"), "{class}");
 }

@@ -9,7 +9,10 @@ const SEED: [u8; 32] = [1; 32];
 const NONCE: Nonce = [4; 16];
 
 fn named(name: &str) -> GroupManifest {
-    GroupManifest { group: name.to_owned(), ..group() }
+    GroupManifest {
+        group: name.to_owned(),
+        ..group()
+    }
 }
 
 fn salt(name: &str) -> Salt {
@@ -47,21 +50,44 @@ fn a_change_of_anything_is_seen() {
     let mut changed = bytes.clone();
     *changed.last_mut().unwrap() ^= 1;
     assert_eq!(verify(&changed, &opening, &commitment.hash), mismatch);
-    let salted = Opening { salt: Salt([0; 32]), ..opening.clone() };
+    let salted = Opening {
+        salt: Salt([0; 32]),
+        ..opening.clone()
+    };
     assert_eq!(verify(&bytes, &salted, &commitment.hash), mismatch);
-    let moved = Opening { index: 1, ..opening.clone() };
+    let moved = Opening {
+        index: 1,
+        ..opening.clone()
+    };
     assert_eq!(verify(&bytes, &moved, &commitment.hash), mismatch);
-    let fewer = Opening { siblings: Vec::new(), ..opening.clone() };
+    let fewer = Opening {
+        siblings: Vec::new(),
+        ..opening.clone()
+    };
     assert_eq!(verify(&bytes, &fewer, &commitment.hash), mismatch);
     assert_eq!(verify(&bytes, &opening, &Hash([0; 32])), mismatch);
 }
 
 #[test]
 fn an_opening_for_no_deployment_is_refused_before_anything_is_hashed() {
-    let opening = Opening { index: 2, salt: salt("a"), siblings: vec![Hash([0; 32])] };
+    let opening = Opening {
+        index: 2,
+        salt: salt("a"),
+        siblings: vec![Hash([0; 32])],
+    };
     let error = verify(&[], &opening, &Hash([0; 32])).unwrap_err();
-    assert_eq!(error, CommitmentError::BadOpening { index: 2, groups: 2 });
-    let many = Opening { index: 0, salt: salt("a"), siblings: vec![Hash([0; 32]); MAX_GROUPS] };
+    assert_eq!(
+        error,
+        CommitmentError::BadOpening {
+            index: 2,
+            groups: 2
+        }
+    );
+    let many = Opening {
+        index: 0,
+        salt: salt("a"),
+        siblings: vec![Hash([0; 32]); MAX_GROUPS],
+    };
     assert!(matches!(
         verify(&[], &many, &Hash([0; 32])),
         Err(CommitmentError::BadOpening { groups: 65, .. })
@@ -81,7 +107,10 @@ fn a_salt_depends_on_everything_that_it_is_made_from() {
         derive_salt(&SEED, &chain, &owner, &NONCE, "b"),
     ];
     assert!(others.iter().all(|other| *other != base));
-    assert_eq!(Hash(base.0).to_string(), "2a3621e0ddae03adddbef791b5ab55d3c0a16a479519140ac5f56aba46e1e838");
+    assert_eq!(
+        Hash(base.0).to_string(),
+        "2a3621e0ddae03adddbef791b5ab55d3c0a16a479519140ac5f56aba46e1e838"
+    );
 }
 
 #[test]

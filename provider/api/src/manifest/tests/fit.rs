@@ -70,7 +70,10 @@ fn two_services_of_a_unit_are_added_up() {
     second.count = 1;
     two.services.push(second);
     let error = check_fit(&two, &leased()).unwrap_err().to_string();
-    assert_eq!(error, "services web, worker: 3 replicas in sum exceed the 2 leased with unit 1");
+    assert_eq!(
+        error,
+        "services web, worker: 3 replicas in sum exceed the 2 leased with unit 1"
+    );
 }
 
 #[test]
@@ -80,11 +83,19 @@ fn each_kind_of_thing_is_measured() {
     assert!(memory.contains("bytes of memory"), "{memory}");
     assert!(refused(|service| service.resources.gpu.count = 2).contains("GPUs"));
     let storage = refused(|service| service.resources.storage[0].bytes += 1);
-    assert!(storage.contains("bytes of persistent beta2 storage"), "{storage}");
+    assert!(
+        storage.contains("bytes of persistent beta2 storage"),
+        "{storage}"
+    );
     let class = refused(|service| {
-        service.resources.storage[0].attributes.insert("class".to_owned(), "beta3".to_owned());
+        service.resources.storage[0]
+            .attributes
+            .insert("class".to_owned(), "beta3".to_owned());
     });
-    assert!(class.contains("persistent beta3 storage in sum exceed the 0"), "{class}");
+    assert!(
+        class.contains("persistent beta3 storage in sum exceed the 0"),
+        "{class}"
+    );
     let http = refused(|service| {
         let mut second = service.expose[0].clone();
         second.hosts.clear();
@@ -92,7 +103,10 @@ fn each_kind_of_thing_is_measured() {
     });
     assert!(http.contains("2 HTTP endpoints"), "{http}");
     let port = refused(|service| service.expose[0].external_port = 8080);
-    assert!(port.contains("1 port endpoints in sum exceed the 0"), "{port}");
+    assert!(
+        port.contains("1 port endpoints in sum exceed the 0"),
+        "{port}"
+    );
     let address = refused(|service| service.expose[0].ip_sequence = 2);
     assert!(address.contains("leased addresses"), "{address}");
 }
@@ -101,7 +115,10 @@ fn each_kind_of_thing_is_measured() {
 fn what_was_not_leased_at_all_is_named() {
     assert!(refused(|service| service.unit = 2).contains("resource unit 2"));
     let tee = refused(|service| service.tee = Some(Tee::CpuGpu));
-    assert_eq!(tee, "service web asks for trusted execution (cpu-gpu), which was not leased");
+    assert_eq!(
+        tee,
+        "service web asks for trusted execution (cpu-gpu), which was not leased"
+    );
     let model = refused(|service| service.resources.gpu.attributes.clear());
     assert!(model.contains("GPUs of another kind"), "{model}");
     let mut other = group();

@@ -13,10 +13,23 @@ use super::{optional_text, text_map};
 pub(super) fn compute(reader: &mut Reader, field: &Field<'_>, path: &str) -> Compute {
     let profile = reader.fields(field, path, "resources: {...}");
     profile.expect_only(reader, &["resources"], Unknown::Ignored);
-    let mut compute = Compute { storage_at: field.key_at, ..Compute::default() };
-    let Some(resources) = profile.get("resources") else { return compute };
-    let fields = reader.fields(&resources, &profile.path_of("resources"), "cpu: {units: 0.5}");
-    fields.expect_only(reader, &["cpu", "memory", "storage", "gpu"], Unknown::Ignored);
+    let mut compute = Compute {
+        storage_at: field.key_at,
+        ..Compute::default()
+    };
+    let Some(resources) = profile.get("resources") else {
+        return compute;
+    };
+    let fields = reader.fields(
+        &resources,
+        &profile.path_of("resources"),
+        "cpu: {units: 0.5}",
+    );
+    fields.expect_only(
+        reader,
+        &["cpu", "memory", "storage", "gpu"],
+        Unknown::Ignored,
+    );
     let present = |key: &str| fields.get(key).filter(|field| !field.node.is_null());
     compute.cpu = present("cpu").map(|field| cpu(reader, &field, &fields.path_of("cpu")));
     compute.memory =
@@ -37,14 +50,26 @@ fn quantity(
     parse: impl Fn(&str) -> Result<u64, NumberError>,
     hint: impl Fn(&str) -> String,
 ) -> Spanned<u64> {
-    let Some(field) = fields.get(key) else { return Spanned { value: 0, at: fields.at } };
+    let Some(field) = fields.get(key) else {
+        return Spanned {
+            value: 0,
+            at: fields.at,
+        };
+    };
     let at = field.at();
     let path = fields.path_of(key);
-    let Some(text) = reader.written(&field, &path) else { return Spanned { value: 0, at } };
+    let Some(text) = reader.written(&field, &path) else {
+        return Spanned { value: 0, at };
+    };
     match parse(text) {
         Ok(value) => Spanned { value, at },
         Err(error) => {
-            reader.error(at, &path, format!("{} {}", quoted(text), error.cause()), hint(text));
+            reader.error(
+                at,
+                &path,
+                format!("{} {}", quoted(text), error.cause()),
+                hint(text),
+            );
             Spanned { value: 0, at }
         }
     }
@@ -73,14 +98,25 @@ fn cpu(reader: &mut Reader, field: &Field<'_>, path: &str) -> Spanned<u64> {
 fn memory(reader: &mut Reader, field: &Field<'_>, path: &str) -> Spanned<u64> {
     let fields = reader.fields(field, path, "size: 512Mi");
     fields.expect_only(reader, &["size"], Unknown::Ignored);
-    quantity(reader, &fields, "size", quantity::parse_bytes, quantity::size_hint)
+    quantity(
+        reader,
+        &fields,
+        "size",
+        quantity::parse_bytes,
+        quantity::size_hint,
+    )
 }
 
 fn gpu(reader: &mut Reader, field: &Field<'_>, path: &str) -> Gpu {
     let fields = reader.fields(field, path, "units: 1");
     fields.expect_only(reader, &["units", "attributes"], Unknown::Refused);
-    let units = quantity(reader, &fields, "units", gpu_units, |_| "write a whole number".to_owned());
-    let attributes = match fields.get("attributes").filter(|field| !field.node.is_null()) {
+    let units = quantity(reader, &fields, "units", gpu_units, |_| {
+        "write a whole number".to_owned()
+    });
+    let attributes = match fields
+        .get("attributes")
+        .filter(|field| !field.node.is_null())
+    {
         Some(attributes) => gpu_attributes(reader, &attributes, &fields.path_of("attributes")),
         None => {
             if units.value > 0 {
@@ -104,11 +140,7 @@ fn gpu_units(text: &str) -> Result<u64, NumberError> {
     text.parse().map_err(|_| NumberError::TooLarge)
 }
 
-fn gpu_attributes(
-    reader: &mut Reader,
-    field: &Field<'_>,
-    path: &str,
-) -> BTreeMap<String, String> {
+fn gpu_attributes(reader: &mut Reader, field: &Field<'_>, path: &str) -> BTreeMap<String, String> {
     let fields = reader.fields(field, path, "vendor: {nvidia: [{model: a100}]}");
     fields.expect_only(reader, &["vendor"], Unknown::Refused);
     let mut keys = BTreeMap::new();
@@ -118,16 +150,32 @@ fn gpu_attributes(
         reader.error(field.at(), path, cause, remedy);
         return keys;
     };
-    let vendors = reader.fields(&vendor, &fields.path_of("vendor"), "nvidia: [{model: a100}]");
+    let vendors = reader.fields(
+        &vendor,
+        &fields.path_of("vendor"),
+        "nvidia: [{model: a100}]",
+    );
     for (name, other) in vendors.all().filter(|(name, _)| *name != "nvidia") {
-        let cause =
-            format!("vendor {} is not known; any NVIDIA GPU will be asked for", quoted(name));
+        let cause = format!(
+            "vendor {} is not known; any NVIDIA GPU will be asked for",
+            quoted(name)
+        );
         let place = vendors.path_of(name);
-        reader.say(Severity::Warning, other.key_at, &place, cause, "write `nvidia`");
+        reader.say(
+            Severity::Warning,
+            other.key_at,
+            &place,
+            cause,
+            "write `nvidia`",
+        );
     }
     if let Some(models) = vendors.get("nvidia") {
         let path = vendors.path_of("nvidia");
-        for (index, item) in reader.items(&models, &path, "- model: a100").iter().enumerate() {
+        for (index, item) in reader
+            .items(&models, &path, "- model: a100")
+            .iter()
+            .enumerate()
+        {
             let path = format!("{path}[{index}]");
             let key = gpu_model(reader, item, &path);
             if keys.insert(key, "true".to_owned()).is_some() {
@@ -150,13 +198,24 @@ fn gpu_model(reader: &mut Reader, field: &Field<'_>, path: &str) -> String {
         Some(model) => format!("vendor/nvidia/model/{}", model.value),
         None => {
             let cause = "no model is named; any NVIDIA GPU will be asked for";
-            reader.say(Severity::Warning, field.at(), path, cause, "add `model: a100`");
+            reader.say(
+                Severity::Warning,
+                field.at(),
+                path,
+                cause,
+                "add `model: a100`",
+            );
             "vendor/nvidia/model/*".to_owned()
         }
     };
     if fields.get("ram").is_some_and(|ram| !ram.node.is_null()) {
-        let ram =
-            quantity(reader, &fields, "ram", quantity::parse_binary_bytes, quantity::size_hint);
+        let ram = quantity(
+            reader,
+            &fields,
+            "ram",
+            quantity::parse_binary_bytes,
+            quantity::size_hint,
+        );
         key.push_str(&format!("/ram/{}Gi", ram.value >> 30));
     }
     if let Some(interface) = optional_text(reader, &fields, "interface") {
@@ -193,7 +252,11 @@ fn storage(reader: &mut Reader, field: &Field<'_>, path: &str) -> Vec<Volume> {
     }
     volumes.sort_by(|a, b| {
         let order = |volume: &Volume| {
-            (volume.size.value, !volume.attributes.is_empty(), volume.is_persistent())
+            (
+                volume.size.value,
+                !volume.attributes.is_empty(),
+                volume.is_persistent(),
+            )
         };
         order(a).cmp(&order(b)).then_with(|| a.name.cmp(&b.name))
     });
@@ -203,16 +266,34 @@ fn storage(reader: &mut Reader, field: &Field<'_>, path: &str) -> Vec<Volume> {
 fn volume(reader: &mut Reader, field: &Field<'_>, path: &str) -> Volume {
     let fields = reader.fields(field, path, "size: 1Gi");
     fields.expect_only(reader, &["name", "size", "attributes"], Unknown::Ignored);
-    let size = quantity(reader, &fields, "size", quantity::parse_bytes, quantity::size_hint);
-    let name = optional_text(reader, &fields, "name").map(|text| text.value).unwrap_or_default();
-    let attributes = match fields.get("attributes").filter(|field| !field.node.is_null()) {
-        Some(attributes) => {
-            volume_attributes(reader, &attributes, &fields.path_of("attributes"))
-        }
+    let size = quantity(
+        reader,
+        &fields,
+        "size",
+        quantity::parse_bytes,
+        quantity::size_hint,
+    );
+    let name = optional_text(reader, &fields, "name")
+        .map(|text| text.value)
+        .unwrap_or_default();
+    let attributes = match fields
+        .get("attributes")
+        .filter(|field| !field.node.is_null())
+    {
+        Some(attributes) => volume_attributes(reader, &attributes, &fields.path_of("attributes")),
         None => BTreeMap::new(),
     };
-    let name = if name.is_empty() { "default".to_owned() } else { name };
-    Volume { at: field.at(), name, size, attributes }
+    let name = if name.is_empty() {
+        "default".to_owned()
+    } else {
+        name
+    };
+    Volume {
+        at: field.at(),
+        name,
+        size,
+        attributes,
+    }
 }
 
 /// The classes of storage; `ram` is memory.

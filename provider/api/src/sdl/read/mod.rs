@@ -12,12 +12,23 @@ use super::yaml::Node;
 /// Reads the document; remarks go to the reader. None if it cannot be told what the file is.
 pub(super) fn document(reader: &mut Reader, root: &Node) -> Option<Document> {
     let start = Position { line: 1, column: 1 };
-    let field = Field { key_at: start, node: root };
+    let field = Field {
+        key_at: start,
+        node: root,
+    };
     let top = reader.fields(&field, "", "version: \"2.0\"");
     let version = version(reader, &top)?;
     top.expect_only(
         reader,
-        &["version", "services", "profiles", "deployment", "endpoints", "reclamation", "include"],
+        &[
+            "version",
+            "services",
+            "profiles",
+            "deployment",
+            "endpoints",
+            "reclamation",
+            "include",
+        ],
         Unknown::Refused,
     );
     if let Some(include) = top.get("include")
@@ -41,7 +52,9 @@ pub(super) fn document(reader: &mut Reader, root: &Node) -> Option<Document> {
     let deployment_field = top.get("deployment");
     let deployment = named(reader, deployment_field, "deployment", placement::placed);
     let endpoints = named(reader, top.get("endpoints"), "endpoints", endpoint);
-    let reclamation = top.get("reclamation").map(|field| reclamation(reader, &field));
+    let reclamation = top
+        .get("reclamation")
+        .map(|field| reclamation(reader, &field));
     Some(Document {
         version,
         services,
@@ -61,13 +74,21 @@ fn named<T>(
     path: &str,
     mut read: impl FnMut(&mut Reader, &Field<'_>, &str) -> T,
 ) -> Named<T> {
-    let Some(field) = field else { return Named::new() };
+    let Some(field) = field else {
+        return Named::new();
+    };
     let fields = reader.fields(&field, path, "name: {...}");
     fields
         .all()
         .map(|(name, entry)| {
             let value = read(reader, &entry, &fields.path_of(name));
-            (name.to_owned(), Spanned { value, at: entry.key_at })
+            (
+                name.to_owned(),
+                Spanned {
+                    value,
+                    at: entry.key_at,
+                },
+            )
         })
         .collect()
 }
@@ -82,7 +103,12 @@ fn version(reader: &mut Reader, top: &Fields<'_>) -> Option<Version> {
     let version = parse_version(text);
     if version.is_none() {
         let cause = format!("version {} is not supported", quoted(text));
-        reader.error(field.at(), "version", cause, "write `version: \"2.0\"` or `\"2.1\"`");
+        reader.error(
+            field.at(),
+            "version",
+            cause,
+            "write `version: \"2.0\"` or `\"2.1\"`",
+        );
     }
     version
 }
@@ -99,7 +125,11 @@ fn parse_version(text: &str) -> Option<Version> {
     };
     let mut parts = numbers.split('.').map(|part| {
         let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        if digits { part.parse::<u32>().ok() } else { None }
+        if digits {
+            part.parse::<u32>().ok()
+        } else {
+            None
+        }
     });
     let major = parts.next()??;
     let minor = parts.next().unwrap_or(Some(0))?;
@@ -118,27 +148,43 @@ fn parse_version(text: &str) -> Option<Version> {
 fn profiles(
     reader: &mut Reader,
     field: &Field<'_>,
-) -> (Named<super::document::Compute>, Named<super::document::Placement>) {
+) -> (
+    Named<super::document::Compute>,
+    Named<super::document::Placement>,
+) {
     let fields = reader.fields(field, "profiles", "compute: {...}");
     fields.expect_only(reader, &["compute", "placement"], Unknown::Ignored);
-    let compute = named(reader, fields.get("compute"), "profiles.compute", compute::compute);
-    let placement =
-        named(reader, fields.get("placement"), "profiles.placement", placement::placement);
+    let compute = named(
+        reader,
+        fields.get("compute"),
+        "profiles.compute",
+        compute::compute,
+    );
+    let placement = named(
+        reader,
+        fields.get("placement"),
+        "profiles.placement",
+        placement::placement,
+    );
     (compute, placement)
 }
 
 fn endpoint(reader: &mut Reader, field: &Field<'_>, path: &str) -> Spanned<String> {
     let fields = reader.fields(field, path, "kind: ip");
     fields.expect_only(reader, &["kind"], Unknown::Ignored);
-    optional_text(reader, &fields, "kind")
-        .unwrap_or(Spanned { value: String::new(), at: field.key_at })
+    optional_text(reader, &fields, "kind").unwrap_or(Spanned {
+        value: String::new(),
+        at: field.key_at,
+    })
 }
 
 fn reclamation(reader: &mut Reader, field: &Field<'_>) -> Spanned<String> {
     let fields = reader.fields(field, "reclamation", "min_window: 24h");
     fields.expect_only(reader, &["min_window"], Unknown::Ignored);
-    optional_text(reader, &fields, "min_window")
-        .unwrap_or(Spanned { value: String::new(), at: field.key_at })
+    optional_text(reader, &fields, "min_window").unwrap_or(Spanned {
+        value: String::new(),
+        at: field.key_at,
+    })
 }
 
 /// The text of a field, if it is there and not empty.
@@ -149,7 +195,10 @@ fn optional_text(reader: &mut Reader, fields: &Fields<'_>, key: &str) -> Option<
 
 /// The text of a field; empty, at the given place, if it is not there.
 fn text_or_empty(reader: &mut Reader, fields: &Fields<'_>, key: &str) -> Spanned<String> {
-    let missing = Spanned { value: String::new(), at: fields.at };
+    let missing = Spanned {
+        value: String::new(),
+        at: fields.at,
+    };
     optional_text(reader, fields, key).unwrap_or(missing)
 }
 
@@ -157,7 +206,10 @@ fn text_or_empty(reader: &mut Reader, fields: &Fields<'_>, key: &str) -> Spanned
 fn number_or_zero(reader: &mut Reader, fields: &Fields<'_>, key: &str) -> Spanned<u32> {
     match fields.get(key) {
         Some(field) => reader.number(&field, &fields.path_of(key)),
-        None => Spanned { value: 0, at: fields.at },
+        None => Spanned {
+            value: 0,
+            at: fields.at,
+        },
     }
 }
 
@@ -177,7 +229,10 @@ fn text_map(
     fields
         .all()
         .map(|(key, field)| {
-            let empty = Spanned { value: String::new(), at: field.key_at };
+            let empty = Spanned {
+                value: String::new(),
+                at: field.key_at,
+            };
             let value = reader.text(&field, &fields.path_of(key)).unwrap_or(empty);
             (key.to_owned(), value)
         })
@@ -196,7 +251,9 @@ mod tests {
         for text in ["2.1", "2.1.0", "2.2", "3", "2.10"] {
             assert_eq!(parse_version(text), Some(Version::V2_1), "{text}");
         }
-        for text in ["", "two", "1.0", "2.0.1", "2.0-beta", "2.1-rc1", "2.0.0.0", "-2"] {
+        for text in [
+            "", "two", "1.0", "2.0.1", "2.0-beta", "2.1-rc1", "2.0.0.0", "-2",
+        ] {
             assert_eq!(parse_version(text), None, "{text}");
         }
     }

@@ -7,11 +7,21 @@ use super::{named, number_or_zero, optional_text, text_or_empty, texts_or_none};
 
 pub(super) fn service(reader: &mut Reader, field: &Field<'_>, path: &str) -> Service {
     let fields = reader.fields(field, path, "image: nginx:1.29");
-    let known =
-        ["image", "command", "args", "env", "expose", "params", "credentials", "dependencies"];
+    let known = [
+        "image",
+        "command",
+        "args",
+        "env",
+        "expose",
+        "params",
+        "credentials",
+        "dependencies",
+    ];
     fields.expect_only(reader, &known, Unknown::Ignored);
-    let image = optional_text(reader, &fields, "image")
-        .unwrap_or(Spanned { value: String::new(), at: field.key_at });
+    let image = optional_text(reader, &fields, "image").unwrap_or(Spanned {
+        value: String::new(),
+        at: field.key_at,
+    });
     let mut service = Service {
         image,
         command: texts_or_none(reader, &fields, "command"),
@@ -21,16 +31,28 @@ pub(super) fn service(reader: &mut Reader, field: &Field<'_>, path: &str) -> Ser
     };
     if let Some(expose) = fields.get("expose") {
         let path = fields.path_of("expose");
-        for (index, item) in reader.items(&expose, &path, "- port: 80").iter().enumerate() {
-            service.expose.push(read_expose(reader, item, format!("{path}[{index}]")));
+        for (index, item) in reader
+            .items(&expose, &path, "- port: 80")
+            .iter()
+            .enumerate()
+        {
+            service
+                .expose
+                .push(read_expose(reader, item, format!("{path}[{index}]")));
         }
     }
     if let Some(params) = fields.get("params") {
         read_params(reader, &params, &fields.path_of("params"), &mut service);
     }
-    if let Some(credentials) = fields.get("credentials").filter(|field| !field.node.is_null()) {
-        service.credentials =
-            Some(read_credentials(reader, &credentials, &fields.path_of("credentials")));
+    if let Some(credentials) = fields
+        .get("credentials")
+        .filter(|field| !field.node.is_null())
+    {
+        service.credentials = Some(read_credentials(
+            reader,
+            &credentials,
+            &fields.path_of("credentials"),
+        ));
     }
     if let Some(dependencies) = fields.get("dependencies") {
         let path = fields.path_of("dependencies");
@@ -79,8 +101,15 @@ fn read_expose(reader: &mut Reader, field: &Field<'_>, path: String) -> Expose {
 
 fn read_to(reader: &mut Reader, field: &Field<'_>, path: &str) -> To {
     let fields = reader.fields(field, path, "global: true");
-    fields.expect_only(reader, &["service", "global", "ip", "http_options"], Unknown::Ignored);
-    if let Some(options) = fields.get("http_options").filter(|field| !field.node.is_null()) {
+    fields.expect_only(
+        reader,
+        &["service", "global", "ip", "http_options"],
+        Unknown::Ignored,
+    );
+    if let Some(options) = fields
+        .get("http_options")
+        .filter(|field| !field.node.is_null())
+    {
         http_options(reader, &fields);
         reader.say(
             super::super::Severity::Warning,
@@ -90,8 +119,9 @@ fn read_to(reader: &mut Reader, field: &Field<'_>, path: &str) -> To {
             "move them up, next to `port`",
         );
     }
-    let global =
-        fields.get("global").is_some_and(|flag| reader.flag(&flag, &fields.path_of("global")));
+    let global = fields
+        .get("global")
+        .is_some_and(|flag| reader.flag(&flag, &fields.path_of("global")));
     To {
         service: optional_text(reader, &fields, "service").filter(|text| !text.value.is_empty()),
         global,
@@ -100,7 +130,9 @@ fn read_to(reader: &mut Reader, field: &Field<'_>, path: &str) -> To {
 }
 
 fn http_options(reader: &mut Reader, parent: &Fields<'_>) -> HttpOptions {
-    let Some(field) = parent.get("http_options") else { return HttpOptions::default() };
+    let Some(field) = parent.get("http_options") else {
+        return HttpOptions::default();
+    };
     let path = parent.path_of("http_options");
     let fields = reader.fields(&field, &path, "max_body_size: 1048576");
     let known = [
@@ -128,16 +160,23 @@ fn read_params(reader: &mut Reader, field: &Field<'_>, path: &str, service: &mut
     let fields = reader.fields(field, path, "storage: {...}");
     fields.expect_only(reader, &["storage", "permissions", "tee"], Unknown::Ignored);
     let storage_path = fields.path_of("storage");
-    service.mounts = named(reader, fields.get("storage"), &storage_path, |reader, entry, path| {
-        let fields = reader.fields(entry, path, "mount: /data");
-        fields.expect_only(reader, &["mount", "readOnly"], Unknown::Ignored);
-        let path = optional_text(reader, &fields, "mount")
-            .unwrap_or(Spanned { value: String::new(), at: entry.key_at });
-        let read_only = fields
-            .get("readOnly")
-            .is_some_and(|flag| reader.flag(&flag, &fields.path_of("readOnly")));
-        Mount { path, read_only }
-    });
+    service.mounts = named(
+        reader,
+        fields.get("storage"),
+        &storage_path,
+        |reader, entry, path| {
+            let fields = reader.fields(entry, path, "mount: /data");
+            fields.expect_only(reader, &["mount", "readOnly"], Unknown::Ignored);
+            let path = optional_text(reader, &fields, "mount").unwrap_or(Spanned {
+                value: String::new(),
+                at: entry.key_at,
+            });
+            let read_only = fields
+                .get("readOnly")
+                .is_some_and(|flag| reader.flag(&flag, &fields.path_of("readOnly")));
+            Mount { path, read_only }
+        },
+    );
     if let Some(permissions) = fields.get("permissions") {
         let entry = reader.fields(&permissions, &fields.path_of("permissions"), "read: [logs]");
         entry.expect_only(reader, &["read"], Unknown::Ignored);
@@ -148,7 +187,11 @@ fn read_params(reader: &mut Reader, field: &Field<'_>, path: &str, service: &mut
 
 fn read_credentials(reader: &mut Reader, field: &Field<'_>, path: &str) -> Credentials {
     let fields = reader.fields(field, path, "host: registry.example.com");
-    fields.expect_only(reader, &["host", "username", "password", "email"], Unknown::Ignored);
+    fields.expect_only(
+        reader,
+        &["host", "username", "password", "email"],
+        Unknown::Ignored,
+    );
     Credentials {
         host: text_or_empty(reader, &fields, "host"),
         username: text_or_empty(reader, &fields, "username"),

@@ -11,8 +11,15 @@ pub(super) fn corpus() -> Option<PathBuf> {
     if folder.join("INDEX.tsv").is_file() {
         return Some(folder);
     }
-    eprintln!("LEFT OUT: {} is not there, so the corpus was not read", folder.display());
-    assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "the SDL corpus is missing in CI");
+    eprintln!(
+        "LEFT OUT: {} is not there, so the corpus was not read",
+        folder.display()
+    );
+    assert_ne!(
+        std::env::var("CI").as_deref(),
+        Ok("true"),
+        "the SDL corpus is missing in CI"
+    );
     None
 }
 
@@ -60,7 +67,12 @@ fn every_verdict_is_that_of_the_existing_parser() {
             _ => None,
         })
         .collect();
-    assert!(wrong.is_empty(), "{} of 290:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of 290:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }
 
 /// A word of the first message for each class of reasons in the index.
@@ -68,7 +80,10 @@ fn meaning(reason: &str) -> &'static str {
     let meanings = BTreeMap::from([
         ("memory: bad quantity suffix/number", "not a number"),
         ("storage: bad quantity suffix/number", "not a number"),
-        ("cpu.units: type (want string)", "a single value is expected"),
+        (
+            "cpu.units: type (want string)",
+            "a single value is expected",
+        ),
         ("zero global services", "from outside"),
         ("port range", "no port"),
         ("yaml syntax", "not YAML"),
@@ -92,11 +107,20 @@ fn each_rejection_has_the_meaning_of_its_class_and_a_place() {
         let remarks = read(entry).unwrap_err();
         let first = remarks.first().unwrap();
         let lines = entry.bytes.split(|byte| *byte == b'\n').count();
-        assert!((1..=lines).contains(&first.at.line), "{}: {:?}", entry.path, first.at);
+        assert!(
+            (1..=lines).contains(&first.at.line),
+            "{}: {:?}",
+            entry.path,
+            first.at
+        );
         assert!(first.at.column >= 1 && !first.remedy.is_empty());
         let part = entry.reason.split(':').next().unwrap();
         let said = format!("{}: {}", first.path, first.cause);
-        assert!(said.contains(meaning(&entry.reason)), "{}: {said}", entry.reason);
+        assert!(
+            said.contains(meaning(&entry.reason)),
+            "{}: {said}",
+            entry.reason
+        );
         if ["memory", "storage"].contains(&part) && entry.reason.contains("quantity") {
             assert!(first.path.contains(part), "{}: {said}", entry.reason);
         }

@@ -23,7 +23,10 @@ fn quantity(number: u64) -> Value {
 }
 
 fn attributes(attributes: &Attributes) -> Vec<Value> {
-    attributes.iter().map(|(key, value)| json!({ "key": key, "value": value })).collect()
+    attributes
+        .iter()
+        .map(|(key, value)| json!({ "key": key, "value": value }))
+        .collect()
 }
 
 fn with_attributes(mut object: Value, list: &Attributes) -> Value {
@@ -40,8 +43,10 @@ fn endpoints(endpoints: &[Endpoint]) -> Value {
         EndpointKind::RandomPort => 1,
         EndpointKind::LeasedIp => 2,
     };
-    let mut pairs: Vec<(u32, u32)> =
-        endpoints.iter().map(|endpoint| (kind(endpoint.kind), endpoint.sequence)).collect();
+    let mut pairs: Vec<(u32, u32)> = endpoints
+        .iter()
+        .map(|endpoint| (kind(endpoint.kind), endpoint.sequence))
+        .collect();
     pairs.sort_unstable();
     json!(pairs)
 }
@@ -52,7 +57,10 @@ fn expected_endpoints(value: &Value) -> Value {
         .into_iter()
         .flatten()
         .map(|endpoint| {
-            (endpoint["kind"].as_u64().unwrap_or(0), endpoint["sequence_number"].as_u64().unwrap())
+            (
+                endpoint["kind"].as_u64().unwrap_or(0),
+                endpoint["sequence_number"].as_u64().unwrap(),
+            )
         })
         .collect();
     pairs.sort_unstable();
@@ -113,8 +121,11 @@ fn service(service: &Service) -> Value {
         Some(value) => format!("{}={value}", variable.name),
         None => variable.name.clone(),
     });
-    let own: Vec<Endpoint> =
-        service.expose.iter().flat_map(crate::sdl::groups::endpoints).collect();
+    let own: Vec<Endpoint> = service
+        .expose
+        .iter()
+        .flat_map(crate::sdl::exposes::endpoints)
+        .collect();
     let mut object = json!({
         "name": service.name,
         "image": service.image,
@@ -148,7 +159,12 @@ fn unit(unit: &Unit, denom: &str) -> Value {
 
 fn spec(group: &Group, denom: &str) -> Value {
     let names = |names: &[crate::sdl::Spanned<String>]| {
-        list(names.iter().map(|name| name.value.clone()).collect::<Vec<_>>())
+        list(
+            names
+                .iter()
+                .map(|name| name.value.clone())
+                .collect::<Vec<_>>(),
+        )
     };
     json!({
         "name": group.name,
@@ -181,7 +197,9 @@ fn walk(value: &mut Value) {
                 map.insert("externalPort".to_owned(), port);
             }
             if let Some(Value::String(amount)) = map.get_mut("amount") {
-                *amount = crate::sdl::Decimal::parse_amount(amount).unwrap().to_string();
+                *amount = crate::sdl::Decimal::parse_amount(amount)
+                    .unwrap()
+                    .to_string();
             }
             map.values_mut().for_each(walk);
         }
@@ -202,12 +220,23 @@ fn manifests_and_groups_mean_what_the_existing_parser_makes_of_a_file() {
     for version in ["v2.0", "v2.1"] {
         for entry in std::fs::read_dir(parity.join("output-fixtures").join(version)).unwrap() {
             let name = entry.unwrap().file_name();
-            let input = parity.join("input").join(version).join(&name).join("input.yaml");
+            let input = parity
+                .join("input")
+                .join(version)
+                .join(&name)
+                .join("input.yaml");
             let sdl = lenient(&std::fs::read_to_string(input).unwrap()).unwrap();
             let output = parity.join("output-fixtures").join(version).join(&name);
-            let specs: Vec<Value> =
-                sdl.groups.iter().map(|group| spec(group, &sdl.denomination.value)).collect();
-            assert_eq!(Value::from(specs), json_file(&output.join("group-specs.json")), "{name:?}");
+            let specs: Vec<Value> = sdl
+                .groups
+                .iter()
+                .map(|group| spec(group, &sdl.denomination.value))
+                .collect();
+            assert_eq!(
+                Value::from(specs),
+                json_file(&output.join("group-specs.json")),
+                "{name:?}"
+            );
             let manifest: Vec<Value> = sdl
                 .groups
                 .iter()
@@ -216,7 +245,11 @@ fn manifests_and_groups_mean_what_the_existing_parser_makes_of_a_file() {
                     json!({ "name": group.name, "services": services })
                 })
                 .collect();
-            assert_eq!(Value::from(manifest), json_file(&output.join("manifest.json")), "{name:?}");
+            assert_eq!(
+                Value::from(manifest),
+                json_file(&output.join("manifest.json")),
+                "{name:?}"
+            );
             compared += 1;
         }
     }

@@ -59,6 +59,9 @@ fn accepted(from: &str, to: &str) -> Sdl {
 /// The first remark, as people see it.
 fn refused(from: &str, to: &str) -> String {
     let remarks = changed(from, to).unwrap_err();
-    let first = Diagnostics { items: remarks.items[..1].to_vec(), ..remarks };
+    let first = Diagnostics {
+        items: remarks.items[..1].to_vec(),
+        ..remarks
+    };
     first.to_string()
 }

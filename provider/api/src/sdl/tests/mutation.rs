@@ -7,7 +7,10 @@ use crate::manifest::build;
 
 /// Changes of each file; enough for minutes when `SDL_MUTATIONS` asks for more.
 fn rounds() -> usize {
-    std::env::var("SDL_MUTATIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(20)
+    std::env::var("SDL_MUTATIONS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(20)
 }
 
 #[test]
@@ -31,10 +34,16 @@ fn random_changes_of_real_files_never_panic() {
 #[test]
 fn parts_of_one_file_in_another_never_panic() {
     let Some(folder) = corpus() else { return };
-    let files: Vec<Vec<u8>> = entries(&folder).into_iter().map(|entry| entry.bytes).collect();
+    let files: Vec<Vec<u8>> = entries(&folder)
+        .into_iter()
+        .map(|entry| entry.bytes)
+        .collect();
     let mut random = Random(8);
     let lines = |bytes: &[u8]| -> Vec<Vec<u8>> {
-        bytes.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()
+        bytes
+            .split(|byte| *byte == b'\n')
+            .map(<[u8]>::to_vec)
+            .collect()
     };
     for _ in 0..rounds() * 50 {
         let mut left = lines(&files[random.below(files.len())]);

@@ -46,11 +46,17 @@ fn cpu_gpu_and_storage_attributes_are_strict() {
 #[test]
 fn names_that_lead_nowhere_are_told_with_the_nearest() {
     let profile = refused("profile: web", "profile: wbe");
-    assert!(profile.starts_with("app.yaml:28:16: error: deployment.web.eu"), "{profile}");
+    assert!(
+        profile.starts_with("app.yaml:28:16: error: deployment.web.eu"),
+        "{profile}"
+    );
     assert!(profile.ends_with("did you mean `web`?"), "{profile}");
     assert!(refused("    eu:\n      prof", "    us:\n      prof").contains("placement profile"));
     assert!(refused("  web:\n    eu", "  app:\n    eu").contains("no service `app`"));
-    let price = refused("        web:\n          denom", "        app:\n          denom");
+    let price = refused(
+        "        web:\n          denom",
+        "        app:\n          denom",
+    );
     assert!(price.contains("price for compute profile `web`"), "{price}");
 }
 
@@ -68,14 +74,32 @@ fn yaml_as_people_write_it_is_understood() {
         assert_eq!(sdl.groups[0].services[0].expose[0].port, 80, "{port}");
     }
     assert!(refused("port: 80", "port: \"80\"").contains("the text `80`"));
-    let numbers = accepted("    image: nginx:1.29", "    image: nginx\n    args: [1, true, 1.50]");
+    let numbers = accepted(
+        "    image: nginx:1.29",
+        "    image: nginx\n    args: [1, true, 1.50]",
+    );
     assert_eq!(numbers.groups[0].services[0].args, ["1", "true", "1.50"]);
-    let nothing = accepted("    image: nginx:1.29", "    image: nginx\n    env:\n    args: [~, a]");
+    let nothing = accepted(
+        "    image: nginx:1.29",
+        "    image: nginx\n    env:\n    args: [~, a]",
+    );
     assert_eq!(nothing.groups[0].services[0].args, ["a"]);
-    let text = refused("    image: nginx:1.29", "    image: nginx\n    command: sleep 1");
-    assert!(text.contains("a list is expected here, not `sleep 1`"), "{text}");
-    let pair = refused("    image: nginx:1.29", "    image: nginx\n    env:\n      - A: b");
-    assert!(pair.contains("services.web.env[0]: a single value is expected"), "{pair}");
+    let text = refused(
+        "    image: nginx:1.29",
+        "    image: nginx\n    command: sleep 1",
+    );
+    assert!(
+        text.contains("a list is expected here, not `sleep 1`"),
+        "{text}"
+    );
+    let pair = refused(
+        "    image: nginx:1.29",
+        "    image: nginx\n    env:\n      - A: b",
+    );
+    assert!(
+        pair.contains("services.web.env[0]: a single value is expected"),
+        "{pair}"
+    );
     let twice = refused("    image: nginx:1.29", "    image: a\n    image: b");
     assert!(twice.contains("given before, at line 4"), "{twice}");
 }
@@ -84,10 +108,16 @@ fn yaml_as_people_write_it_is_understood() {
 fn anchors_and_merges_are_followed() {
     let from = "        cpu:\n          units: 0.5\n        memory:\n          size: 512Mi\n";
     let to = "        cpu: &cpu\n          units: 0.5\n        memory: {<<: *size}\n";
-    let text = PLAIN.replace(from, to).replace("services:", "services: # here");
-    let text = text.replace("        storage:\n          size: 1Gi", "        storage: *missing");
+    let text = PLAIN
+        .replace(from, to)
+        .replace("services:", "services: # here");
+    let text = text.replace(
+        "        storage:\n          size: 1Gi",
+        "        storage: *missing",
+    );
     assert!(lenient(&text).is_err());
-    let merged = "        memory: &size\n          size: 1Gi\n        storage:\n          <<: *size\n";
+    let merged =
+        "        memory: &size\n          size: 1Gi\n        storage:\n          <<: *size\n";
     let from = "        memory:\n          size: 512Mi\n        storage:\n          size: 1Gi\n";
     let sdl = accepted(from, merged);
     assert_eq!(sdl.groups[0].units[0].resources.storage[0].bytes, 1 << 30);
@@ -99,7 +129,11 @@ fn anchors_and_merges_are_followed() {
 #[test]
 fn a_second_document_is_not_read() {
     let sdl = lenient(&format!("{PLAIN}---\n: [broken\n")).unwrap();
-    assert!(sdl.warnings.to_string().contains("a second document"), "{}", sdl.warnings);
+    assert!(
+        sdl.warnings.to_string().contains("a second document"),
+        "{}",
+        sdl.warnings
+    );
 }
 
 #[test]
@@ -117,8 +151,17 @@ fn a_file_that_is_no_description_is_refused() {
         let remarks = lenient(text).unwrap_err();
         assert!(remarks.to_string().contains(said), "{text}: {remarks}");
     }
-    let remarks = parse("app.yaml", b"version: \"2.0\"\nx: \xff\n", Strictness::Lenient);
-    assert!(remarks.unwrap_err().to_string().starts_with("app.yaml:2:4: error: the file is not"));
+    let remarks = parse(
+        "app.yaml",
+        b"version: \"2.0\"\nx: \xff\n",
+        Strictness::Lenient,
+    );
+    assert!(
+        remarks
+            .unwrap_err()
+            .to_string()
+            .starts_with("app.yaml:2:4: error: the file is not")
+    );
 }
 
 #[test]
@@ -126,9 +169,17 @@ fn prices_in_other_money_are_read_but_not_paid_unless_told() {
     let sdl = accepted("denom: uwlk", "denom: uakt");
     let said = sdl.check_denomination(false).unwrap_err().to_string();
     assert!(said.starts_with("app.yaml:23:18: error: "), "{said}");
-    assert!(said.contains("`uakt`") && said.contains("--price-as-uwlk"), "{said}");
+    assert!(
+        said.contains("`uakt`") && said.contains("--price-as-uwlk"),
+        "{said}"
+    );
     assert_eq!(sdl.check_denomination(true), Ok(()));
-    assert_eq!(build(&sdl).unwrap()[0].spec.resources[0].max_rate_uwlk_per_hour.0, 60_000);
+    assert_eq!(
+        build(&sdl).unwrap()[0].spec.resources[0]
+            .max_rate_uwlk_per_hour
+            .0,
+        60_000
+    );
 }
 
 #[test]
@@ -148,31 +199,51 @@ fn a_price_below_one_micro_token_an_hour_cannot_be_paid() {
 fn what_no_provider_would_run_is_read_but_not_built() {
     let name = "    image: \"<your image>\"";
     let sdl = accepted("    image: nginx:1.29", name);
-    assert!(sdl.warnings.to_string().contains("is not the name of an image"));
+    assert!(
+        sdl.warnings
+            .to_string()
+            .contains("is not the name of an image")
+    );
     let said = build(&sdl).unwrap_err().to_string();
-    assert!(said.starts_with("app.yaml:4:12: error: services.web.image"), "{said}");
+    assert!(
+        said.starts_with("app.yaml:4:12: error: services.web.image"),
+        "{said}"
+    );
     let auditor = "    eu:\n      signedBy: {anyOf: [akash1365yvmc4s7awdyj3n2sav7xfx76adc6dnmlx63]}\n      pricing";
     let sdl = accepted("    eu:\n      pricing", auditor);
     let said = build(&sdl).unwrap_err().to_string();
-    assert!(said.contains("app.yaml:21:26: error") && said.contains("signedBy"), "{said}");
+    assert!(
+        said.contains("app.yaml:21:26: error") && said.contains("signedBy"),
+        "{said}"
+    );
 }
 
 #[test]
 fn version_2_1_shares_units_and_2_0_does_not() {
     let two = PLAIN
         .replace("profiles:", "  api:\n    image: api\nprofiles:")
-        .replace("deployment:", "deployment:\n  api:\n    eu: {profile: web, count: 3}");
+        .replace(
+            "deployment:",
+            "deployment:\n  api:\n    eu: {profile: web, count: 3}",
+        );
     let separate = lenient(&two).unwrap();
     assert_eq!(separate.groups[0].units.len(), 2);
     let shared = lenient(&two.replace("\"2.0\"", "\"2.1\"")).unwrap();
     assert_eq!(shared.groups[0].units.len(), 1);
     assert_eq!(shared.groups[0].units[0].count, 4);
-    assert!(shared.groups[0].services.iter().all(|service| service.unit == 1));
+    assert!(
+        shared.groups[0]
+            .services
+            .iter()
+            .all(|service| service.unit == 1)
+    );
 }
 
 #[test]
 fn every_error_of_a_stage_is_told_at_once() {
-    let text = PLAIN.replace("512Mi", "512mb").replace("units: 0.5", "units: half");
+    let text = PLAIN
+        .replace("512Mi", "512mb")
+        .replace("units: 0.5", "units: half");
     let remarks = lenient(&text).unwrap_err();
     let lines: Vec<usize> = remarks.items.iter().map(|item| item.at.line).collect();
     assert_eq!(lines, [14, 16]);
@@ -181,29 +252,60 @@ fn every_error_of_a_stage_is_told_at_once() {
 #[test]
 fn leased_addresses_are_declared_used_and_not_shared_by_port() {
     let with_ip = |to: &str, rest: &str| {
-        lenient(&PLAIN.replace("- global: true", to).replace("deployment:", rest))
+        lenient(
+            &PLAIN
+                .replace("- global: true", to)
+                .replace("deployment:", rest),
+        )
     };
     let declared = "endpoints:\n  blog:\n    kind: ip\ndeployment:";
     let sdl = with_ip("- {global: true, ip: blog}", declared).unwrap();
     assert_eq!(sdl.groups[0].units[0].endpoints.len(), 2);
     let unused = with_ip("- global: true", declared).unwrap_err().to_string();
     assert!(unused.contains("endpoint `blog` is not used"), "{unused}");
-    let undeclared = with_ip("- {global: true, ip: blgo}", declared).unwrap_err().to_string();
+    let undeclared = with_ip("- {global: true, ip: blgo}", declared)
+        .unwrap_err()
+        .to_string();
     assert!(undeclared.contains("did you mean `blog`?"), "{undeclared}");
     let local = with_ip("- {ip: blog}", declared).unwrap_err().to_string();
     assert!(local.contains("without `global: true`"), "{local}");
-    let twice = with_ip("- {global: true, ip: blog}\n          - {global: true, ip: blog}", declared);
-    assert!(twice.unwrap_err().to_string().contains("is taken by service `web`"));
-    let kind = with_ip("- {global: true, ip: blog}", &declared.replace("ip\n", "port\n"));
-    assert!(kind.unwrap_err().to_string().contains("`port` is not a kind"));
+    let twice = with_ip(
+        "- {global: true, ip: blog}\n          - {global: true, ip: blog}",
+        declared,
+    );
+    assert!(
+        twice
+            .unwrap_err()
+            .to_string()
+            .contains("is taken by service `web`")
+    );
+    let kind = with_ip(
+        "- {global: true, ip: blog}",
+        &declared.replace("ip\n", "port\n"),
+    );
+    assert!(
+        kind.unwrap_err()
+            .to_string()
+            .contains("`port` is not a kind")
+    );
 }
 
 #[test]
 fn a_host_name_belongs_to_one_expose() {
     let with = |accept: &str| changed("port: 80", &format!("port: 80\n        accept: [{accept}]"));
     assert!(with("www.example.com").is_ok());
-    assert!(with("\"*.example.com\"").unwrap_err().to_string().contains("wildcard"));
-    assert!(with("a.com, a.com").unwrap_err().to_string().contains("asked for twice"));
+    assert!(
+        with("\"*.example.com\"")
+            .unwrap_err()
+            .to_string()
+            .contains("wildcard")
+    );
+    assert!(
+        with("a.com, a.com")
+            .unwrap_err()
+            .to_string()
+            .contains("asked for twice")
+    );
     let address = with("127.0.0.1").unwrap();
     assert!(build(&address).is_err());
 }
