@@ -15,8 +15,8 @@
 //! whole and in any order, so code that passes under it needs no luck.
 //!
 //! After a failed write or sync nobody may try again: the kernel may have dropped the pages and
-//! call them clean. The owner of the file cuts it back to what was synced, refuses further work,
-//! and the process ends.
+//! call them clean. The owner of the file refuses further work and the process ends. Whoever opens
+//! the file next writes what may not be on the disk once more, and syncs, before believing it.
 
 mod error;
 mod model;

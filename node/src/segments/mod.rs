@@ -290,14 +290,9 @@ impl Segments {
         Ok(())
     }
 
-    /// After a failed write or sync: cuts back to what was synced, so that a process that opens
-    /// the file next cannot take for durable what only the kernel's memory holds. Best effort, the
-    /// disk may refuse this too.
+    /// After a failed write or sync what is on the disk is not known until the file is opened again.
     fn or_stop(&mut self, done: Result<(), StorageError>) -> Result<(), StorageError> {
-        if done.is_err() {
-            self.stopped = true;
-            let _ = self.tail.file.set_len(self.tail.synced);
-        }
+        self.stopped |= done.is_err();
         done
     }
 }
@@ -414,13 +409,24 @@ impl Folder {
 
     fn create(&self, number: u32) -> Result<Tail, StorageError> {
         let path = self.segment(number);
-        let salt = self.config.salt.wrapping_add(u64::from(number));
+        let SegmentsConfig {
+            magic,
+            genesis,
+            salt,
+            ..
+        } = self.config;
+        let salt = salt.wrapping_add(u64::from(number));
+        let header = SegmentHeader {
+            magic,
+            number,
+            salt,
+            genesis,
+        };
         let file = self
             .disk
             .open(&path, Open::Create(Mode::Private))
             .on("create", &path)?;
-        file.write_at(0, &self.header(number, salt).encode())
-            .on("write", &path)?;
+        file.write_at(0, &header.encode()).on("write", &path)?;
         file.sync().on("sync", &path)?;
         self.disk
             .sync_dir(&self.path)
@@ -433,15 +439,6 @@ impl Folder {
             written: bytes,
             synced: bytes,
         })
-    }
-
-    fn header(&self, number: u32, salt: u64) -> SegmentHeader {
-        SegmentHeader {
-            magic: self.config.magic,
-            number,
-            salt,
-            genesis: self.config.genesis,
-        }
     }
 
     fn open_segment(
@@ -504,12 +501,7 @@ impl Folder {
             );
             file.set_len(end.good_bytes).on("cut", &path)?;
         }
-        // What a process that was killed, or whose sync failed, has left may be only in the kernel's
-        // memory. A failed sync of records cuts them off; of a header, it is written again here.
-        if end.good_bytes == SEGMENT_HEADER_BYTES {
-            let header = self.header(number, info.salt);
-            file.write_at(0, &header.encode()).on("write", &path)?;
-        }
+        scan::rewrite(&*file, end.known_synced..end.good_bytes).on("write", &path)?;
         file.sync().on("sync", &path)?;
         let bytes = end.good_bytes;
         Ok(Tail {

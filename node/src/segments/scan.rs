@@ -4,6 +4,7 @@ use super::format::{RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, Seg
 use super::{Position, SegmentInfo};
 use crate::disk::DiskFile;
 use std::io;
+use std::ops::Range;
 
 /// Bytes that the search for later records reads at once.
 const WINDOW_BYTES: usize = 64 * 1024;
@@ -24,6 +25,8 @@ pub(crate) trait Visitor {
 /// Where the good records of a file end.
 pub(super) struct End {
     pub good_bytes: u64,
+    /// So much of the file was synced, by what the good records say.
+    pub known_synced: u64,
     /// What comes after them, if it is not the end of the file.
     pub bad: Option<String>,
 }
@@ -35,7 +38,7 @@ pub(super) fn scan(
     visitor: &mut dyn Visitor,
 ) -> io::Result<End> {
     let mut payload = Vec::new();
-    let mut good_bytes = SEGMENT_HEADER_BYTES;
+    let (mut good_bytes, mut known_synced) = (SEGMENT_HEADER_BYTES, 0);
     while good_bytes < info.bytes {
         let at = Position {
             segment: info.number,
@@ -51,14 +54,18 @@ pub(super) fn scan(
         )?;
         let taken = read.map_err(str::to_owned).and_then(|header| {
             visitor.record(at, &header, &payload)?;
-            Ok(header.total_bytes())
+            Ok(header)
         });
         match taken {
-            Ok(total_bytes) => good_bytes += total_bytes,
+            Ok(header) => {
+                good_bytes += header.total_bytes();
+                known_synced = known_synced.max(header.synced);
+            }
             Err(what) => {
                 return Ok(End {
                     good_bytes,
                     bad: Some(what),
+                    known_synced,
                 });
             }
         }
@@ -66,6 +73,7 @@ pub(super) fn scan(
     Ok(End {
         good_bytes,
         bad: None,
+        known_synced,
     })
 }
 
@@ -132,6 +140,24 @@ pub(super) fn claimed_as_synced(
         offset += (read as u64).saturating_sub(RECORD_HEADER_BYTES - 1).max(1);
     }
     Ok(false)
+}
+
+/// Writes the bytes over with themselves, so that the next sync really takes them to the disk. A
+/// process that was killed may have left bytes that only the kernel's memory holds, and if a sync
+/// failed before, the kernel takes them for written: a sync alone would not notice.
+pub(super) fn rewrite(file: &dyn DiskFile, range: Range<u64>) -> io::Result<()> {
+    let mut window = vec![0; WINDOW_BYTES];
+    let mut offset = range.start;
+    while offset < range.end {
+        let wanted = WINDOW_BYTES.min((range.end - offset) as usize);
+        let read = file.read_at(offset, &mut window[..wanted])?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        file.write_at(offset, &window[..read])?;
+        offset += read as u64;
+    }
+    Ok(())
 }
 
 /// None if the file does not begin with a header.

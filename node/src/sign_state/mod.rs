@@ -96,6 +96,9 @@ impl Signer {
         let state = state.map_err(|why| {
             content(format!("not a sign state ({why}); restore it, or retire the key: signing without it can be punished"))
         })?;
+        // What was read may be only in the kernel's memory: its writer may have been killed, or
+        // have failed, before it was durable. A signature that it holds may now leave.
+        replace_file(&*disk, path, &bytes, Mode::Private)?;
         Ok(Signer {
             disk,
             path: path.to_owned(),

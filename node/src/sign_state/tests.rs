@@ -140,6 +140,28 @@ fn after_a_failure_nothing_is_signed_until_the_state_was_read_again() {
 }
 
 #[test]
+fn a_state_that_was_never_made_durable_is_durable_before_its_signature_leaves() {
+    for seed in 0..50 {
+        let (disk, mut signer) = fresh();
+        let disk = {
+            sign(&mut signer, 5, 0, 1, 10).unwrap();
+            drop(signer);
+            disk.power_cut(seed)
+        };
+        let mut signer = open(&disk).unwrap();
+        // The file is synced, the sync of the folder fails, and the process ends.
+        disk.fail(Fault::Sync, 1);
+        assert!(sign(&mut signer, 6, 0, 1, 10).is_err());
+        drop(signer);
+        let mut signer = open(&disk).unwrap();
+        let earlier = sign(&mut signer, 6, 0, 1, 10).unwrap();
+        assert!(matches!(earlier, Signed::Earlier { .. }));
+        let found = open(&disk.power_cut(seed)).unwrap();
+        assert_eq!(found.state().height, 6);
+    }
+}
+
+#[test]
 fn the_state_of_a_key_is_created_once_and_never_silently() {
     let disk = ModelDisk::default();
     let missing = open(&disk).unwrap_err().to_string();

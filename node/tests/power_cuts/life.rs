@@ -43,17 +43,22 @@ struct Process {
     signer: Signer,
 }
 
+/// Whether a write may be found later: it was done, or it failed after an unknown part of it.
+fn may_be_found(done: &Result<(), StorageError>) -> bool {
+    !matches!(done, Err(StorageError::Stopped { .. }))
+}
+
 /// Why a process ends before its time.
 enum End {
-    /// The disk failed, as it does; the process stops.
-    Disk,
+    /// The disk failed, as it does; the process should stop.
+    Disk(StorageError),
     Broken(Broken),
 }
 
 impl From<StorageError> for End {
     fn from(why: StorageError) -> End {
         match why {
-            StorageError::Io { .. } | StorageError::Stopped { .. } => End::Disk,
+            StorageError::Io { .. } | StorageError::Stopped { .. } => End::Disk(why),
             other => End::Broken(other.to_string()),
         }
     }
@@ -104,7 +109,7 @@ impl Life {
         for _ in 0..cuts {
             match self.live_once() {
                 Err(End::Broken(broken)) => return Err(broken),
-                Ok(()) | Err(End::Disk) => {}
+                Ok(()) | Err(End::Disk(_)) => {}
             }
             self.disk.heal();
             // One end in five only kills the process: what it wrote stays readable.
@@ -116,9 +121,11 @@ impl Life {
                 Signer::create_state(&self.disk, Path::new(SIGN_STATE)).unwrap();
             }
         }
-        self.open_and_check()
-            .map(drop)
-            .map_err(|_| "the last opening failed".to_owned())
+        match self.open_and_check() {
+            Ok(_) => Ok(()),
+            Err(End::Broken(broken)) => Err(broken),
+            Err(End::Disk(why)) => Err(format!("the last opening failed: {why}")),
+        }
     }
 
     fn live_once(&mut self) -> Result<(), End> {
@@ -131,7 +138,11 @@ impl Life {
             self.let_something_fail(60);
         }
         for _ in 0..self.random.below(80) {
-            self.step(&mut process)?;
+            match self.step(&mut process) {
+                // Some go on after an error; what failed must then refuse to.
+                Err(End::Disk(_)) if self.random.one_in(2) => {}
+                done => done?,
+            }
         }
         Ok(())
     }
@@ -177,8 +188,11 @@ impl Life {
             14 => {
                 let height = process.log.height();
                 if height > 0 && process.log.synced_height() == height {
-                    process.wal.append_end_height(height)?;
-                    self.oracle.wal.push(Entry::EndHeight(height));
+                    let done = process.wal.append_end_height(height);
+                    if may_be_found(&done) {
+                        self.oracle.wal.push(Entry::EndHeight(height));
+                    }
+                    done?;
                 }
             }
             15..=18 => self.sign(process)?,
@@ -202,24 +216,24 @@ impl Life {
         }
         let (block, commit) = (self.random.bytes(900), self.random.bytes(100));
         let validators = changes.then_some(self.validators.as_slice());
-        process.log.append(
-            height,
-            &NewBlock {
-                block: &block,
-                commit: &commit,
-                validators,
-            },
-        )?;
-        let validators = self.validators.clone();
-        self.oracle.blocks.insert(
-            height,
-            Content {
-                block,
-                commit,
-                validators,
-            },
-        );
-        Ok(())
+        let new = NewBlock {
+            block: &block,
+            commit: &commit,
+            validators,
+        };
+        let done = process.log.append(height, &new);
+        if may_be_found(&done) {
+            let validators = self.validators.clone();
+            self.oracle.blocks.insert(
+                height,
+                Content {
+                    block,
+                    commit,
+                    validators,
+                },
+            );
+        }
+        Ok(done?)
     }
 
     /// Executing a block gives the same results each time.
@@ -231,14 +245,14 @@ impl Life {
             return Ok(());
         }
         let results = content.commit.clone();
-        process.log.append_results(height, &results)?;
-        let known = self
-            .oracle
-            .results
-            .entry(height)
-            .or_insert((results.clone(), false));
-        known.0 = results;
-        Ok(())
+        let done = process.log.append_results(height, &results);
+        if may_be_found(&done) {
+            self.oracle
+                .results
+                .entry(height)
+                .or_insert((results, false));
+        }
+        Ok(done?)
     }
 
     fn append_to_wal(&mut self, process: &mut Process) -> Result<(), End> {
@@ -247,8 +261,11 @@ impl Life {
                 kind: 1 + self.random.below(254) as u8,
                 bytes: self.random.bytes(700),
             };
-            process.wal.append(record.kind, &record.bytes)?;
-            self.oracle.wal.push(Entry::Record(record));
+            let done = process.wal.append(record.kind, &record.bytes);
+            if may_be_found(&done) {
+                self.oracle.wal.push(Entry::Record(record));
+            }
+            done?;
         }
         Ok(())
     }
