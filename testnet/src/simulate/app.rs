@@ -32,7 +32,6 @@ pub(crate) struct Chain {
 #[derive(Clone)]
 pub(crate) struct Stored {
     pub(crate) block: Block,
-    pub(crate) block_id: BlockId,
     pub(crate) commit: Commit,
     pub(crate) validators: ValidatorSet,
 }
@@ -152,7 +151,6 @@ impl Chain {
         self.punished.extend(block.evidence.0.iter().map(offence));
         self.log.push(Stored {
             block: Block::clone(block),
-            block_id: decided.block_id,
             commit: decided.commit.clone(),
             validators,
         });

@@ -500,12 +500,12 @@ impl World {
         reported: bool,
     ) -> Outcome {
         let node = &mut self.nodes[index];
-        // Of later rounds the machine keeps only the newest votes.
-        if node
-            .machine
-            .as_ref()
-            .is_none_or(|machine| machine.round() < vote.round)
-        {
+        // Of later rounds the machine keeps only the newest votes, of the last height only those
+        // that its commit holds.
+        let current = node.machine.as_ref().is_some_and(|machine| {
+            machine.height() == vote.height && vote.round <= machine.round()
+        });
+        if !current {
             return Ok(());
         }
         let key = (

@@ -11,13 +11,15 @@ use super::vote_set::VoteSet;
 use super::{
     Decided, Effect, Held, Machine, Notice, Outcome, Start, Step, Timeout, TimeoutKind, Turn,
 };
-use crate::types::{Block, BlockId, Commit, ValidatorSet, VoteType};
+use crate::verify::verify_commit_full;
+use crate::types::{Block, BlockId, Commit, CommitSig, Timestamp, ValidatorSet, VoteType};
 
 /// The precommits that decided the last height; late ones are added.
 #[derive(Clone, Debug)]
 pub(super) struct LastCommit {
     pub(super) votes: VoteSet,
     pub(super) block_id: BlockId,
+    pub(super) block_time: Timestamp,
     pub(super) validators: ValidatorSet,
 }
 
@@ -36,12 +38,13 @@ impl LastCommit {
         Some(LastCommit {
             votes,
             block_id: commit.block_id,
+            block_time: start.last_block_time,
             validators,
         })
     }
 
     pub(super) fn commit(&self) -> Commit {
-        self.votes.commit(self.block_id)
+        self.votes.commit(self.block_id, self.block_time)
     }
 }
 
@@ -55,16 +58,40 @@ impl Machine {
                 .filter(|_| self.bugs.has(Bug::CommitsOtherBlock));
             let chosen = other.unwrap_or(block_id);
             match self.candidates.judgement(&chosen) {
-                Judgement::Valid => {
+                Judgement::Valid if self.is_timely(round, block_id) => {
                     self.finish(round, block_id, chosen, turn);
                     return true;
                 }
+                Judgement::Valid => {}
                 Judgement::Invalid => self.tell_invalid(round, block_id, turn),
                 Judgement::Incomplete => self.collect(block_id),
                 Judgement::Asked => {}
             }
         }
         false
+    }
+
+    /// Whether more than 2/3 have precommitted the block at a time after its own, so that a next
+    /// block is possible. All correct validators do. What a peer's commit says is decided already.
+    fn is_timely(&self, round: u32, block_id: BlockId) -> bool {
+        let Some(commit) = self.commit_for(round, block_id, block_id) else {
+            return false;
+        };
+        let timely = commit.signatures.iter().zip(self.start.validators.validators());
+        let power = timely.filter(|(entry, _)| matches!(entry, CommitSig::Commit(_)));
+        let power = power.map(|(_, validator)| validator.voting_power);
+        self.overtaken.is_some() || self.quorum.is_two_thirds(power.fold(0, u64::saturating_add))
+    }
+
+    /// The commit to store. That of a peer is taken as it is: an equivocator may have signed the
+    /// same vote with two times, of which this node has the useless one.
+    fn commit_for(&self, round: u32, block_id: BlockId, chosen: BlockId) -> Option<Commit> {
+        if self.overtaken.is_some() {
+            return self.overtaken.clone();
+        }
+        let block_time = self.candidates.block(&chosen)?.header.time;
+        let precommits = &self.rounds.get(round)?.precommits;
+        Some(precommits.commit(block_id, block_time))
     }
 
     fn finish(&mut self, round: u32, block_id: BlockId, chosen: BlockId, turn: &mut Turn<'_>) {
@@ -100,7 +127,7 @@ impl Machine {
             block_id: chosen,
             block: candidate.block.clone()?,
             parts: candidate.parts.clone(),
-            commit: self.rounds.get(round)?.precommits.commit(block_id),
+            commit: self.commit_for(round, block_id, chosen)?,
         })
     }
 
@@ -118,7 +145,7 @@ impl Machine {
         commit: &Commit,
         turn: &mut Turn<'_>,
     ) -> Outcome {
-        if commit.height != self.start.height || self.overtaken || self.decided.is_some() {
+        if commit.height != self.start.height || self.overtaken.is_some() || self.decided.is_some() {
             let future = commit.height > self.start.height;
             return Err(if future {
                 Ignored::Future
@@ -132,8 +159,12 @@ impl Machine {
         if block_id != commit.block_id || block.header.height != commit.height {
             return Err(Refused::OtherBlock.into());
         }
-        let votes = self.check_certificate(&Certificate::of_commit(commit))?;
-        self.overtaken = true;
+        let (chain_id, validators) = (&self.config.chain_id, &self.start.validators);
+        verify_commit_full(chain_id, validators, &block_id, commit.height, commit)
+            .map_err(Refused::Commit)?;
+        let votes = Certificate::of_commit(commit).votes(validators);
+        let votes = votes.ok_or(Refused::UnknownValidator)?;
+        self.overtaken = Some(commit.clone());
         self.count_certified(votes, turn);
         if self.candidates.block(&block_id).is_none() {
             self.candidates
@@ -151,10 +182,11 @@ impl Machine {
         }
         let follows = start.height == self.start.height.saturating_add(1);
         let decided = self.decided.filter(|_| follows);
+        let own = decided.filter(|_| self.overtaken.is_none());
         if decided.is_none() {
             self.commit_wait_over = true;
         }
-        self.last_commit = match decided.and_then(|held| self.own_last_commit(held)) {
+        self.last_commit = match own.and_then(|held| self.own_last_commit(held)) {
             Some(last) => Some(last),
             None => LastCommit::of_start(&start, self.bugs),
         };
@@ -171,9 +203,11 @@ impl Machine {
     fn own_last_commit(&self, decided: Held) -> Option<LastCommit> {
         let votes = self.rounds.get(decided.round)?.precommits.clone();
         let validators = self.start.validators.clone();
+        let block_time = self.candidates.block(&decided.block_id)?.header.time;
         Some(LastCommit {
             votes,
             block_id: decided.block_id,
+            block_time,
             validators,
         })
     }
@@ -187,7 +221,7 @@ impl Machine {
         (self.locked, self.valid, self.decided) = (None, None, None);
         self.signing.clear();
         self.value_wanted = false;
-        self.overtaken = false;
+        self.overtaken = None;
     }
 
     pub(super) fn on_commit_wait(&mut self, timeout: Timeout, turn: &mut Turn<'_>) -> Outcome {
@@ -209,7 +243,7 @@ impl Machine {
             .last_commit
             .as_ref()
             .is_none_or(|last| last.votes.is_complete());
-        if self.step != Step::NewHeight || self.overtaken || !(complete || self.commit_wait_over) {
+        if self.step != Step::NewHeight || self.overtaken.is_some() || !(complete || self.commit_wait_over) {
             return;
         }
         self.commit_wait_over = false;

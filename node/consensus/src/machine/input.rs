@@ -3,7 +3,7 @@
 use super::effect::{SignRequest, Timeout};
 use super::gossip::Gossip;
 use crate::state::ChainState;
-use crate::types::{Block, BlockId, Commit, Proposal, ValidatorSet, Vote};
+use crate::types::{Block, BlockId, Commit, Proposal, Timestamp, ValidatorSet, Vote};
 
 /// Something that happened. Inputs may come late, twice, out of order or from an enemy; those for
 /// another height or round are ignored.
@@ -77,6 +77,8 @@ pub struct Start {
     pub validators: ValidatorSet,
     /// The validators of the last height; none at the first.
     pub last_validators: Option<ValidatorSet>,
+    /// Time of the last block; genesis time at the first height, whose block carries it.
+    pub last_block_time: Timestamp,
     /// Precommits that decided the last block, as many as are known; empty at the first height.
     pub last_commit: Commit,
     /// Largest block in bytes.
@@ -100,6 +102,7 @@ impl Start {
                 .last_validators
                 .clone()
                 .filter(|_| !chain.is_initial()),
+            last_block_time: chain.last_block_time,
             last_commit,
             max_block_bytes: max_bytes.unwrap_or(usize::MAX),
             proof_wanted: false,
@@ -148,7 +151,10 @@ pub enum Refused {
     /// The block is larger than allowed.
     #[error("the block is larger than allowed")]
     Oversized,
-    /// A certificate or commit without more than 2/3 of the power.
+    /// A commit that decides nothing, or with something in it that its signer did not sign.
+    #[error(transparent)]
+    Commit(crate::error::VerifyError),
+    /// A certificate without more than 2/3 of the power.
     #[error("a certificate holds too little voting power")]
     TooLittlePower,
     /// A block that is not the one that its commit names.

@@ -76,7 +76,7 @@ pub use record::Record;
 pub use sign_state::{Conflict, Permit, SignState};
 pub use timing::wants_proof;
 
-use crate::types::{BlockId, PublicKey, Signature, Timestamp, ValidatorAddress};
+use crate::types::{BlockId, Commit, PublicKey, Signature, Timestamp, ValidatorAddress};
 use ahead::Ahead;
 use candidates::Candidates;
 use commit::LastCommit;
@@ -126,7 +126,7 @@ pub struct Machine {
     value_wanted: bool,
     decided: Option<Held>,
     /// A commit came from a peer: nothing is voted for any more at this height, which is over.
-    overtaken: bool,
+    overtaken: Option<Commit>,
     commit_wait_over: bool,
     timing: Timing,
     ahead: Ahead,
@@ -189,7 +189,7 @@ impl Machine {
             signing: Vec::new(),
             value_wanted: false,
             decided: None,
-            overtaken: false,
+            overtaken: None,
             commit_wait_over: false,
             timing: Timing::default(),
             ahead: Ahead::default(),
@@ -321,7 +321,7 @@ impl Machine {
         if self.step == Step::Commit {
             return false;
         }
-        if self.overtaken {
+        if self.overtaken.is_some() {
             return self.decide(turn);
         }
         if self.step == Step::NewHeight {

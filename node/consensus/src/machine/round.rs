@@ -79,7 +79,7 @@ impl Machine {
             return self.on_commit_wait(timeout, turn);
         }
         let current_round = timeout.round == self.round || self.bugs.has(Bug::StaleTimeouts);
-        if timeout.height != self.start.height || !current_round || self.overtaken {
+        if timeout.height != self.start.height || !current_round || self.overtaken.is_some() {
             return Err(Ignored::Past.into());
         }
         match (timeout.kind, self.step) {

@@ -76,13 +76,19 @@ impl Machine {
 
     /// Whether a block proposed now may carry transactions.
     pub(super) fn transactions(&self, now: Timestamp) -> Transactions {
-        let last = self.last_commit.as_ref();
-        let time = last.map(|last| bft_time(&last.commit(), &last.validators));
-        let stale = time.is_some_and(|time| self.config.is_nearly_stale(time, now));
+        let stale = self.config.is_nearly_stale(self.next_block_time(), now);
         if stale || !self.timing.until_transactions(&self.config, now).is_zero() {
             Transactions::LeftOut
         } else {
             Transactions::Allowed
+        }
+    }
+
+    /// Time of the block that would be proposed now.
+    fn next_block_time(&self) -> Timestamp {
+        match &self.last_commit {
+            Some(last) => bft_time(&last.commit(), &last.validators),
+            None => self.start.last_block_time,
         }
     }
 }

@@ -97,7 +97,7 @@ impl Machine {
         if self.decided.is_some() || !self.rounds.is_kept(round, self.round) {
             return Err(Ignored::Past.into());
         }
-        if round > self.round && (self.step == Step::NewHeight || self.overtaken) {
+        if round > self.round && (self.step == Step::NewHeight || self.overtaken.is_some()) {
             return Err(Ignored::Future.into());
         }
         let known = self
@@ -164,7 +164,8 @@ impl Machine {
             let known = set.compare(&vote);
             set.add_certified(vote.clone(), power);
             if let Added::Conflict(first) = known {
-                self.report(*first, vote, power, turn);
+                // That it is known already is no objection to the certificate.
+                let _ = self.on_equivocation(*first, vote, power, turn);
             }
         }
     }
@@ -181,13 +182,21 @@ impl Machine {
         let validator = last.validators.get(vote.validator_index);
         let validator = validator.filter(|v| v.address == vote.validator_address);
         let validator = validator.ok_or(Refused::UnknownValidator)?.clone();
-        if last.votes.compare(&vote) != Added::New {
+        let known = last.votes.compare(&vote);
+        if known == Added::Known {
             return Err(Ignored::Known.into());
         }
         self.check_vote(&vote, &validator.public_key)?;
-        if let Some(last) = &mut self.last_commit {
-            last.votes.add(vote, validator.voting_power);
+        let power = validator.voting_power;
+        let Some(last) = &mut self.last_commit else {
+            return Err(Ignored::Past.into());
+        };
+        if let Added::Conflict(first) = known {
+            let news = last.votes.note_equivocator(vote.validator_index);
+            let total = last.validators.total_voting_power();
+            return self.tell_equivocation(news, (*first, vote), power, total, turn);
         }
+        last.votes.add(vote, power);
         self.try_begin(turn);
         Ok(())
     }
@@ -207,32 +216,35 @@ impl Machine {
         power: u64,
         turn: &mut Turn<'_>,
     ) -> Outcome {
-        if self.report(first, second, power, turn) {
-            Ok(())
-        } else {
-            Err(Ignored::Known.into())
-        }
+        let news = self.rounds.get_mut(first.round).is_none_or(|round| {
+            let votes = round.votes_mut(first.vote_type);
+            votes.note_equivocator(first.validator_index)
+        });
+        let total = self.start.validators.total_voting_power();
+        self.tell_equivocation(news, (first, second), power, total, turn)
     }
 
-    fn report(&mut self, a: Vote, b: Vote, power: u64, turn: &mut Turn<'_>) -> bool {
-        let index = a.validator_index;
-        let news = match self.rounds.get_mut(a.round) {
-            Some(round) => round.votes_mut(a.vote_type).note_equivocator(index),
-            None => true,
-        };
-        if news && !self.bugs.has(Bug::NoEvidence) {
-            let (vote_a, vote_b) = if a.block_id.key() < b.block_id.key() {
-                (a, b)
-            } else {
-                (b, a)
-            };
+    fn tell_equivocation(
+        &self,
+        news: bool,
+        (a, b): (Vote, Vote),
+        validator_power: u64,
+        total_voting_power: u64,
+        turn: &mut Turn<'_>,
+    ) -> Outcome {
+        if !news {
+            return Err(Ignored::Known.into());
+        }
+        let in_order = a.block_id.key() < b.block_id.key();
+        let (vote_a, vote_b) = if in_order { (a, b) } else { (b, a) };
+        if !self.bugs.has(Bug::NoEvidence) {
             turn.push(Effect::Equivocation(Box::new(Equivocation {
                 vote_a,
                 vote_b,
-                validator_power: power,
-                total_voting_power: self.start.validators.total_voting_power(),
+                validator_power,
+                total_voting_power,
             })));
         }
-        news
+        Ok(())
     }
 }

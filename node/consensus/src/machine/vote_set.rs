@@ -4,7 +4,7 @@ use super::bits::BitSet;
 use super::gossip::{Certificate, Entry};
 use super::planted::{Bug, Bugs};
 use super::quorum::Quorum;
-use crate::types::{BlockId, Commit, CommitSig, Vote, VoteType};
+use crate::types::{BlockId, Commit, CommitSig, Timestamp, Vote, VoteType};
 use std::collections::BTreeMap;
 
 /// Counts votes whose signatures were checked. Of each validator the first vote counts; another
@@ -204,21 +204,20 @@ impl VoteSet {
         })
     }
 
-    /// These precommits as the commit for `block_id`.
-    pub(super) fn commit(&self, block_id: BlockId) -> Commit {
+    /// These precommits as the commit for `block_id`, a block of the time `after`.
+    ///
+    /// The next block's time is the median of the times in its last commit, and must be later than
+    /// this block's. Votes that are not later are left out, as if they had not come: a correct
+    /// voter for the block stamps a later time, one for nil may not have known the block. (In
+    /// CometBFT v0.38 such votes, with one faulty validator, can make the next block impossible.)
+    pub(super) fn commit(&self, block_id: BlockId, after: Timestamp) -> Commit {
         let places = 0..u32::try_from(self.first.len()).unwrap_or(u32::MAX);
         let signatures = places.map(|index| {
             let vote = self.vote_for(&block_id, index);
-            vote.map_or(CommitSig::Absent, |vote| {
-                CommitSig::of_vote(vote, &block_id)
-            })
+            let timely = vote.filter(|vote| vote.timestamp > after);
+            timely.map_or(CommitSig::Absent, |vote| CommitSig::of_vote(vote, &block_id))
         });
         let signatures = signatures.collect();
-        Commit {
-            height: self.height,
-            round: self.round,
-            block_id,
-            signatures,
-        }
+        Commit { height: self.height, round: self.round, block_id, signatures }
     }
 }
