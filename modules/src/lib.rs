@@ -18,7 +18,8 @@
 //!
 //! # What always holds
 //!
-//! - The sum of all balances never changes; each module that holds money holds exactly what it owes.
+//! - The sum of all balances never changes; each module that holds money holds exactly what it
+//!   owes.
 //! - A group is open if and only if its newest order is open or leased; an active lease has exactly
 //!   one open payment, an open order exactly one place in the index of expiries.
 //! - Whatever can be opened has one function that ends it, and one that removes its record later.

@@ -197,7 +197,7 @@ pub struct LeasedState {
 /// A state with `open` leases, each of its own deployment, of which `due` run out of money in the
 /// next block. `due` is at most the default `work_per_block`, 256, if all are to be settled there.
 ///
-/// Built through the modules' own functions in one step, which takes some 50 µs a lease in release.
+/// Built through the modules' own functions in one step.
 pub fn leased_state(open: u64, due: u64) -> LeasedState {
     const RATE: u64 = 3_600_000;
     let mut genesis =

@@ -11,7 +11,8 @@
 //! money under addresses of their own ([`module_address`]) to which no key leads and which take no
 //! transfers, so each of them can check that it holds exactly what it owes.
 //!
-//! Not here, on purpose: new money, and what becomes of the collected fees (there is no staking yet).
+//! Not here, on purpose: new money, and what becomes of the collected fees (there is no staking
+//! yet).
 
 mod calls;
 mod queries;

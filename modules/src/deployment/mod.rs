@@ -1,12 +1,13 @@
 //! Deployments: what a tenant runs, in groups that each go to one provider.
 //!
 //! ```text
-//!   create -> Active ------------- close, last group closed, or the money and grace used up -> Closed -> pruned
+//!   create -> Active -- close, last group closed, money and grace used up --> Closed -> pruned
 //!
 //!   group:  Open --- pause; lease closed by the provider; order expired ---> Paused
 //!            ^  ^                                                              |
 //!            |  +-- lease closed by the owner: a new order at once             |
-//!            +--------------------------- start -------------------------------+      any -> Closed
+//!            +--------------------------- start -------------------------------+
+//!           any of both --- close; the deployment's end ---> Closed
 //! ```
 //!
 //! A group is open exactly while its newest order is open or leased. What becomes of it when that

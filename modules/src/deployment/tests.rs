@@ -336,92 +336,163 @@ struct Row {
     orders: u32,
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+/// A world with three groups, and the table of what they should be.
+struct Groups {
+    world: World,
+    provider: Address,
+    table: [Row; 4],
+}
 
-    #[test]
-    fn groups_follow_the_table(steps in prop::collection::vec(step(), 0..30)) {
+impl Groups {
+    fn new() -> Groups {
         let mut world = World::new(|genesis| {
             genesis.market.params.order_lifetime_seconds = 50;
             genesis.deployment.params.prune_delay_seconds = 1_000_000;
         });
         let provider = world.provider(1);
         call(&mut world, 0, create(1, &["a", "b", "c"])).unwrap();
-        let mut table = [Row { state: GroupState::Open, leased: false, orders: 1 }; 4];
-        for step in steps {
-            let ended = table[1..].iter().all(|row| row.state == GroupState::Closed);
-            match step {
-                Step::Pause(number) => {
-                    let row = &mut table[number as usize];
-                    let done = call(&mut world, 0, Call::PauseGroup { group: first_group(number) });
-                    prop_assert_eq!(done.is_ok(), row.state == GroupState::Open);
-                    if done.is_ok() {
-                        *row = Row { state: GroupState::Paused, leased: false, ..*row };
-                    }
-                }
-                Step::Start(number) => {
-                    let row = &mut table[number as usize];
-                    let done = call(&mut world, 0, Call::StartGroup { group: first_group(number) });
-                    prop_assert_eq!(done.is_ok(), row.state == GroupState::Paused);
-                    if done.is_ok() {
-                        *row = Row { state: GroupState::Open, leased: false, orders: row.orders + 1 };
-                    }
-                }
-                Step::Close(number) => {
-                    let row = &mut table[number as usize];
-                    let done = call(&mut world, 0, Call::CloseGroup { group: first_group(number) });
-                    prop_assert_eq!(done.is_ok(), row.state != GroupState::Closed);
-                    *row = Row { state: GroupState::Closed, leased: false, ..*row };
-                }
-                Step::Lease(number) => {
-                    let row = &mut table[number as usize];
-                    let order = first_group(number).order(row.orders);
-                    let bid = world.bid(provider, order, 1);
-                    prop_assert_eq!(bid.is_ok(), row.state == GroupState::Open && !row.leased);
-                    if let Ok(bid) = bid {
-                        let accept = market::Call::Accept { bid };
-                        world.call::<Market>(account(0), accept).unwrap();
-                        row.leased = true;
-                    }
-                }
-                Step::OwnerCloses(number) | Step::ProviderCloses(number) => {
-                    let by_owner = matches!(step, Step::OwnerCloses(_));
-                    let row = &mut table[number as usize];
-                    let (sender, reason) = match by_owner {
-                        true => (account(0), Reason::OWNER),
-                        false => (provider, Reason::UNSTABLE),
-                    };
-                    let lease = first_group(number).order(row.orders);
-                    let close = market::Call::CloseLease { lease, reason };
-                    let done = world.call::<Market>(sender, close).is_ok();
-                    prop_assert_eq!(done, row.leased);
-                    if done && by_owner {
-                        *row = Row { leased: false, orders: row.orders + 1, ..*row };
-                    } else if done {
-                        *row = Row { state: GroupState::Paused, leased: false, ..*row };
-                    }
-                }
-                Step::Expire => {
-                    world.block_after_seconds(50);
-                    for row in &mut table {
-                        if row.state == GroupState::Open && !row.leased {
-                            row.state = GroupState::Paused;
-                        }
-                    }
-                }
-            }
-            for number in 1..4 {
-                let group = group(&world, first_group(number));
-                let row = table[number as usize];
-                prop_assert_eq!((group.state, group.orders), (row.state, row.orders));
-                let order = order_state(&world, group.newest_order());
-                prop_assert_eq!(order == Some(OrderState::Leased), row.leased);
-            }
-            let ends = table[1..].iter().all(|row| row.state == GroupState::Closed);
-            let state = found(&world, FIRST).state;
-            prop_assert_eq!(state == DeploymentState::Closed, ends);
-            prop_assert!(!ended || ends, "what is closed stays closed");
+        let row = Row {
+            state: GroupState::Open,
+            leased: false,
+            orders: 1,
+        };
+        Groups {
+            world,
+            provider,
+            table: [row; 4],
         }
-        prop_assert_eq!(world.balance(fee_collector()), 0);
+    }
+
+    fn ended(&self) -> bool {
+        self.table[1..]
+            .iter()
+            .all(|row| row.state == GroupState::Closed)
+    }
+
+    /// Does a step, and the same in the table. What the table does not allow must be refused.
+    fn run(&mut self, step: Step) {
+        match step {
+            Step::Pause(number) => {
+                let allowed = self.row(number).state == GroupState::Open;
+                self.owner(
+                    Call::PauseGroup {
+                        group: first_group(number),
+                    },
+                    allowed,
+                );
+                if allowed {
+                    self.set(number, GroupState::Paused, 0);
+                }
+            }
+            Step::Start(number) => {
+                let allowed = self.row(number).state == GroupState::Paused;
+                self.owner(
+                    Call::StartGroup {
+                        group: first_group(number),
+                    },
+                    allowed,
+                );
+                if allowed {
+                    self.set(number, GroupState::Open, 1);
+                }
+            }
+            Step::Close(number) => {
+                let allowed = self.row(number).state != GroupState::Closed;
+                self.owner(
+                    Call::CloseGroup {
+                        group: first_group(number),
+                    },
+                    allowed,
+                );
+                self.set(number, GroupState::Closed, 0);
+            }
+            Step::Lease(number) => self.lease(number),
+            Step::OwnerCloses(number) => {
+                if self.close_lease(number, account(0), Reason::OWNER) {
+                    self.set(number, GroupState::Open, 1);
+                }
+            }
+            Step::ProviderCloses(number) => {
+                if self.close_lease(number, self.provider, Reason::UNSTABLE) {
+                    self.set(number, GroupState::Paused, 0);
+                }
+            }
+            Step::Expire => {
+                self.world.block_after_seconds(50);
+                for row in &mut self.table {
+                    if row.state == GroupState::Open && !row.leased {
+                        row.state = GroupState::Paused;
+                    }
+                }
+            }
+        }
+    }
+
+    fn row(&self, number: u32) -> Row {
+        self.table[number as usize]
+    }
+
+    fn set(&mut self, number: u32, state: GroupState, more_orders: u32) {
+        let row = &mut self.table[number as usize];
+        *row = Row {
+            state,
+            leased: false,
+            orders: row.orders + more_orders,
+        };
+    }
+
+    fn owner(&mut self, request: Call, allowed: bool) {
+        let done = call(&mut self.world, 0, request);
+        assert_eq!(done.is_ok(), allowed, "{done:?}");
+    }
+
+    fn lease(&mut self, number: u32) {
+        let row = self.row(number);
+        let bid = self
+            .world
+            .bid(self.provider, first_group(number).order(row.orders), 1);
+        assert_eq!(bid.is_ok(), row.state == GroupState::Open && !row.leased);
+        if let Ok(bid) = bid {
+            let accept = market::Call::Accept { bid };
+            self.world.call::<Market>(account(0), accept).unwrap();
+            self.table[number as usize].leased = true;
+        }
+    }
+
+    fn close_lease(&mut self, number: u32, sender: Address, reason: Reason) -> bool {
+        let row = self.row(number);
+        let lease = first_group(number).order(row.orders);
+        let done = self
+            .world
+            .call::<Market>(sender, market::Call::CloseLease { lease, reason });
+        assert_eq!(done.is_ok(), row.leased, "{done:?}");
+        done.is_ok()
+    }
+
+    fn compare(&self) {
+        for number in 1..4 {
+            let (group, row) = (group(&self.world, first_group(number)), self.row(number));
+            assert_eq!((group.state, group.orders), (row.state, row.orders));
+            let order = order_state(&self.world, group.newest_order());
+            assert_eq!(order == Some(OrderState::Leased), row.leased);
+        }
+        let closed = found(&self.world, FIRST).state == DeploymentState::Closed;
+        assert_eq!(closed, self.ended());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn groups_follow_the_table(steps in prop::collection::vec(step(), 0..30)) {
+        let mut groups = Groups::new();
+        for step in steps {
+            let ended = groups.ended();
+            groups.run(step);
+            groups.compare();
+            prop_assert!(!ended || groups.ended(), "what is closed stays closed");
+        }
+        prop_assert_eq!(groups.world.balance(fee_collector()), 0);
     }
 }

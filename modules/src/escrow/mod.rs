@@ -1,9 +1,9 @@
 //! Escrow: the money of deployments, and how leases are paid out of it by the nanosecond.
 //!
 //! ```text
-//!   deposit ---> balance --- earned by leases: rate x nanoseconds, exact --- withdraw, close ---> payee
-//!                   |
-//!                   +------- the rest, when the account closes ---------------------------------> owner
+//!   deposit --> balance --- earned by leases: rate x nanoseconds --- withdraw, close --> payee
+//!                  |
+//!                  +------- the rest, when the account closes -------------------------> owner
 //!
 //!   Open -- first block at or past due --> Exhausted -- grace used up --> Closed
 //!     ^                                        |                            ^

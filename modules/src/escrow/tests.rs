@@ -1,23 +1,17 @@
 //! Money and time, case by case. Random histories against a naive model are in `crate::tests`.
 
 use proptest::prelude::*;
-use welkin_runtime::crypto::SigningKey;
-use welkin_runtime::testing::TestChain;
-use welkin_runtime::tx::{Body, RawCall, Terms};
-use welkin_runtime::types::{ChainInfo, NANOS_PER_HOUR, NANOS_PER_SECOND};
-use welkin_runtime::{Address, Amount, Event as RawEvent, Hash, Module, Result, Time};
+use welkin_runtime::types::{NANOS_PER_HOUR, NANOS_PER_SECOND};
+use welkin_runtime::{Amount, Event as RawEvent, Result, Time};
 
 use super::*;
-use crate::accounts::{self, fee_collector};
+use crate::accounts::fee_collector;
 use crate::deployment::{self, Award, Deployments};
 use crate::genesis::AppState;
-use crate::ids::{DeploymentId, GroupId, LeaseId};
+use crate::ids::{GroupId, LeaseId};
 use crate::market::{self, Market};
 use crate::moment::{Moment, Reason};
-use crate::provider::Providers;
-use crate::test_support::{
-    GENESIS_TIME, WEALTH, World, account, escrow_account, nonce, profile, spec,
-};
+use crate::test_support::{GENESIS_TIME, WEALTH, World, account, escrow_account, spec};
 
 /// One micro-token in a second.
 const RATE: u64 = 3_600;
@@ -409,131 +403,6 @@ fn a_queue_of_cheap_accounts_does_not_hold_up_who_settles() {
 }
 
 #[test]
-fn what_was_paid_in_is_income_refund_and_fees() {
-    let (tenant, provider) = (
-        SigningKey::from_seed(&[1; 32]),
-        SigningKey::from_seed(&[2; 32]),
-    );
-    let mut genesis = AppState::with_accounts(
-        [&tenant, &provider].map(|key| (key.address(), Amount(10_000_000))),
-    );
-    small(&mut genesis);
-    genesis.provider.params.bond = Amount(1_000);
-    let mut chain = TestChain::new(crate::RUNTIME, &genesis.to_json(), GENESIS_TIME).unwrap();
-    let holds = |chain: &TestChain, address: Address| {
-        chain.read(|ctx| accounts::account(ctx, &address)).unwrap()
-    };
-    let mut sent = 0;
-    let mut block = |chain: &mut TestChain, nanos: u64, calls: &[(&SigningKey, RawCall)]| {
-        let mut raw = Vec::new();
-        for (key, call) in calls {
-            let info = ChainInfo {
-                chain_id: "test".to_owned(),
-                genesis_hash: Hash::default(),
-            };
-            let terms = Terms {
-                sequence: holds(chain, key.address()).sequence,
-                expiry_height: u64::MAX,
-                gas_limit: 1_000_000,
-                fee: Amount(11),
-            };
-            let body = Body::new(&info, key.public_key(), terms, vec![call.clone()]);
-            raw.push(body.sign(key).encode());
-            sent += 11;
-        }
-        let output = chain.next_block(nanos, &raw).unwrap();
-        for result in output.tx_results {
-            assert_eq!(result.code, 0, "{}: {}", result.codespace, result.log);
-        }
-    };
-    let create = deployment::Call::Create {
-        groups: vec![spec(7_919)],
-        commitment: Hash::default(),
-        nonce: nonce(1),
-        deposit: Amount(100),
-        award: Award::Tenant,
-    };
-    let order = GroupId {
-        deployment: DeploymentId(1),
-        group: 1,
-    }
-    .order(1);
-    let bid = market::Call::Bid {
-        order,
-        rate_uwlk_per_hour: Amount(7_919),
-        offer: Vec::new(),
-        deposit: Amount(500_000),
-    };
-    let register = crate::provider::Call::Register(profile());
-    let accept = market::Call::Accept {
-        bid: order.bid(provider.address()),
-    };
-    let topup = Call::Deposit {
-        deployment: DeploymentId(1),
-        amount: Amount(41),
-    };
-    block(
-        &mut chain,
-        1,
-        &[
-            (&tenant, raw::<Deployments>(create)),
-            (&provider, raw::<Providers>(register)),
-        ],
-    );
-    block(&mut chain, 1, &[(&provider, raw::<Market>(bid))]);
-    block(&mut chain, 1, &[(&tenant, raw::<Market>(accept))]);
-    block(
-        &mut chain,
-        13_000_000_007,
-        &[(&provider, raw::<Escrow>(Call::Withdraw { lease: order }))],
-    );
-    block(
-        &mut chain,
-        40_000_000_000,
-        &[(&tenant, raw::<Escrow>(topup))],
-    );
-    // Until it is exhausted, and then until the chain ends it.
-    block(&mut chain, 90_000_000_000, &[]);
-    block(&mut chain, 90_000_000_000, &[]);
-    block(
-        &mut chain,
-        1,
-        &[(
-            &provider,
-            raw::<Providers>(crate::provider::Call::Deactivate {}),
-        )],
-    );
-
-    let fees = holds(&chain, fee_collector()).balance.0;
-    assert_eq!(
-        fees,
-        sent + 3,
-        "fees of transactions, and the prepaid closing work"
-    );
-    let answer = chain
-        .query::<Escrow>(Query::Account {
-            deployment: DeploymentId(1),
-        })
-        .unwrap();
-    let Answer::Account(Some(view)) = answer else {
-        panic!("no account")
-    };
-    let account = view.account;
-    assert_eq!(account.state, AccountState::Closed);
-    assert_eq!(account.deposited.0, 141);
-    assert_eq!(account.paid.0 + account.refunded.0, 141);
-    let held =
-        holds(&chain, tenant.address()).balance.0 + holds(&chain, provider.address()).balance.0;
-    assert_eq!(held + fees, 20_000_000, "to the micro-token");
-    let income = holds(&chain, provider.address()).balance.0 + 4 * 11 - 10_000_000;
-    assert_eq!(income, account.paid.0);
-}
-
-fn raw<M: Module>(call: M::Call) -> RawCall {
-    crate::RUNTIME.call_of::<M>(&call).unwrap()
-}
-
-#[test]
 fn rules_that_make_no_sense_are_refused_at_genesis() {
     for change in [
         (|params: &mut Params| params.min_runway_seconds = 0) as fn(&mut Params),
@@ -612,7 +481,9 @@ proptest! {
 
     /// However a life is cut into settlements, the same is earned.
     #[test]
-    fn settling_often_or_seldom_is_the_same(cuts in prop::collection::vec(1..10_000_000_000u64, 1..20)) {
+    fn settling_often_or_seldom_is_the_same(
+        cuts in prop::collection::vec(1..10_000_000_000u64, 1..20),
+    ) {
         let account = |rate| Account {
             balance: Amount(1_000_000),
             rate_uwlk_per_hour: Amount(rate),

@@ -285,8 +285,9 @@ impl Default for Params {
         Params {
             min_deposit: Amount(500_000),
             closing_deposit: Amount(10_000),
-            grace_seconds: 3_600,
-            min_runway_seconds: 600,
+            // Less than what has to be paid for first, so that new accounts buy no free hours.
+            grace_seconds: 1_800,
+            min_runway_seconds: 3_600,
             work_per_block: 256,
         }
     }

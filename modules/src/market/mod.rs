@@ -1,8 +1,8 @@
 //! The market: orders, bids, and the leases that come of them.
 //!
 //! ```text
-//!   order:  Open -- accepted, or best at the end of the bid window --> Leased -- lease ended --> Closed -> pruned
-//!             +---- expired, withdrawn -------------------------------------------------------> Closed
+//!   order:  Open -- a bid accepted, or best at the end --> Leased -- lease ended --> Closed
+//!             +---- expired, withdrawn -------------------------------------------> Closed
 //!
 //!   bid:    Open -- accepted --> Won -- lease ended --> Closed
 //!             +---- order gone without it, outbid ----> Lost
@@ -16,13 +16,17 @@
 //!
 //! Matching is checked when a bid is placed and again when it wins, with the same rules as the
 //! provider and the planner use ([`crate::matching`]). When an order has as many open bids as it
-//! may, a lower bid takes the place of the highest one, so nobody can keep others out by filling it.
+//! may, a lower bid takes the place of the highest one, so nobody can keep others out by filling
+//! it.
 //!
 //! An order says how it is awarded. The tenant's choice is `accept`; the best bid (lowest rate, of
 //! equal ones the earliest) wins by itself when the bid window ends, and cannot be accepted before.
 //! Every open order stands in an index by the time at which it is awarded or expires.
 //!
-//! Not here, on purpose: what a lease is paid and how to get it (`escrow withdraw`), and reputation.
+//! Closed orders, with their bids and leases, can be queried for a set time and are then removed.
+//!
+//! Not here, on purpose: what a lease is paid and how to get it (`escrow withdraw`), and
+//! reputation.
 
 mod calls;
 mod queries;

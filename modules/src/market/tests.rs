@@ -369,25 +369,23 @@ fn close_bid_error(
     call(world, provider, Call::CloseBid { order, reason }).unwrap_err()
 }
 
-#[test]
-fn lists_are_complete_by_state_owner_and_provider() {
-    let mut world = World::new(|_| ());
-    let providers = providers(&mut world, 2);
+/// Five leases of two providers in turn, the first of them closed by its provider.
+fn five_leases(world: &mut World) -> (Vec<Address>, Vec<OrderId>) {
+    let providers = providers(world, 2);
     let mut leases = Vec::new();
     for number in 0..5 {
         let provider = providers[number % 2];
         leases.push(world.lease(account(0), provider, 3_600, 1_000_000).unwrap());
     }
-    let reason = Reason::UNSTABLE;
-    call(
-        &mut world,
-        providers[0],
-        Call::CloseLease {
-            lease: leases[0],
-            reason,
-        },
-    )
-    .unwrap();
+    let (lease, reason) = (leases[0], Reason::UNSTABLE);
+    call(world, providers[0], Call::CloseLease { lease, reason }).unwrap();
+    (providers, leases)
+}
+
+#[test]
+fn leases_are_listed_by_state_owner_and_provider_with_nothing_left_out() {
+    let mut world = World::new(|_| ());
+    let (providers, leases) = five_leases(&mut world);
     let by = |state, start, limit| {
         let provider = providers[0];
         match world.query::<Market>(Query::LeasesBy {
@@ -412,52 +410,58 @@ fn lists_are_complete_by_state_owner_and_provider() {
         by(LeaseState::Active, Some(leases[2]), 1),
         (vec![leases[4]], None)
     );
-    let all = Query::LeasesOf {
-        owner: account(0),
-        state: LeaseState::Active,
+    let (owner, state) = (account(0), LeaseState::Active);
+    match world.query::<Market>(Query::LeasesOf {
+        owner,
+        state,
         start: None,
         limit: 100,
-    };
-    match world.query::<Market>(all) {
+    }) {
         Answer::LeasesOf(page) => assert_eq!(page.leases.len(), 4),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn orders_and_bids_are_listed_by_state_order_and_provider() {
+    let mut world = World::new(|_| ());
+    let (providers, leases) = five_leases(&mut world);
+    let (start, limit) = (None, 9);
     let orders = |state| match world.query::<Market>(Query::Orders {
         state,
-        start: None,
-        limit: 9,
+        start,
+        limit,
     }) {
         Answer::Orders(page) => page.orders.len(),
         other => panic!("{other:?}"),
     };
     let counts = [OrderState::Open, OrderState::Leased, OrderState::Closed].map(orders);
     assert_eq!(counts, [0, 4, 1]);
-    let query = Query::BidsBy {
-        provider: providers[1],
-        state: BidState::Won,
-        start: None,
-        limit: 9,
-    };
-    match world.query::<Market>(query) {
+    let deployment = leases[1].deployment;
+    match world.query::<Market>(Query::OrdersOf {
+        deployment,
+        start,
+        limit,
+    }) {
+        Answer::OrdersOf(page) => assert_eq!(page.orders[0].spec, spec(3_600)),
+        other => panic!("{other:?}"),
+    }
+    let (provider, state) = (providers[1], BidState::Won);
+    match world.query::<Market>(Query::BidsBy {
+        provider,
+        state,
+        start,
+        limit,
+    }) {
         Answer::BidsBy { bids, .. } => assert_eq!(bids.len(), 2),
         other => panic!("{other:?}"),
     }
-    let query = Query::BidsOn {
+    match world.query::<Market>(Query::BidsOn {
         order: leases[1],
         start: None,
-        limit: 9,
-    };
-    match world.query::<Market>(query) {
+        limit,
+    }) {
         Answer::BidsOn { bids, next } => assert_eq!((bids.len(), next), (1, None)),
-        other => panic!("{other:?}"),
-    }
-    let query = Query::OrdersOf {
-        deployment: leases[1].deployment,
-        start: None,
-        limit: 9,
-    };
-    match world.query::<Market>(query) {
-        Answer::OrdersOf(page) => assert_eq!(page.orders[0].spec, spec(3_600)),
         other => panic!("{other:?}"),
     }
 }

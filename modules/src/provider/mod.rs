@@ -7,7 +7,8 @@
 //! ```
 //!
 //! The bond is taken by registering and returned by retiring: nowhere else. Open bids and active
-//! leases are counted for each provider ([`engage`], [`disengage`]), so nobody has to look for them.
+//! leases are counted for each provider ([`engage`], [`disengage`]), so nobody has to look for
+//! them.
 //!
 //! An update never reaches back. A live lease goes on as it was made, even if its provider drops
 //! what the lease was matched on: looking for such leases would make an update cost what the whole
@@ -16,7 +17,8 @@
 //! order required. Attestations are the auditors' own records; no update of the provider's changes
 //! them, and an attribute counts as signed only while the provider itself still declares it.
 //!
-//! Not here, on purpose: slashing of bonds, and who is a good auditor (tenants say whom they believe).
+//! Not here, on purpose: slashing of bonds, and who is a good auditor (tenants say whom they
+//! believe).
 
 mod calls;
 mod queries;

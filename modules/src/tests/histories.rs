@@ -117,7 +117,9 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         10 => clock().prop_map(Op::Block),
         5 => (0..2usize, 1..3usize, rate, 40..300u64, prop::bool::weighted(0.3)).prop_map(
-            |(tenant, groups, rate, deposit, best)| Op::Create { tenant, groups, rate, deposit, best }
+            |(tenant, groups, rate, deposit, best)| {
+                Op::Create { tenant, groups, rate, deposit, best }
+            }
         ),
         1 => any::<u64>().prop_map(|deployment| Op::Update { deployment }),
         1 => any::<u64>().prop_map(|deployment| Op::CloseDeployment { deployment }),

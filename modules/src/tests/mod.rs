@@ -3,5 +3,6 @@
 
 mod golden;
 mod histories;
+mod income;
 mod large;
 pub(crate) mod ledger;
