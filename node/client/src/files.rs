@@ -1,0 +1,75 @@
+//! Small files that are replaced whole.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use crate::error::ClientError;
+
+/// Reads a file of at most `max_bytes`; none if there is none.
+pub(crate) fn read(path: &Path, max_bytes: u64) -> Result<Option<String>, ClientError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(path, &error)),
+    };
+    let mut text = String::new();
+    let read = file.take(max_bytes + 1).read_to_string(&mut text);
+    read.map_err(|error| failed(path, &error))?;
+    if text.len() as u64 > max_bytes {
+        let reason = format!("it is longer than {max_bytes} bytes");
+        return Err(unusable(path, reason));
+    }
+    Ok(Some(text))
+}
+
+/// Replaces a file: after a crash there is the old one or the new one.
+pub(crate) fn replace(path: &Path, text: &str) -> Result<(), ClientError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
+    let temporary = path.with_extension(format!("partial-{}", std::process::id()));
+    let written = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)
+        .and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        })
+        .and_then(|()| fs::rename(&temporary, path))
+        .and_then(|()| File::open(folder)?.sync_all());
+    written.map_err(|error| {
+        let _ = fs::remove_file(&temporary);
+        failed(path, &error)
+    })
+}
+
+/// Holds the lock of a folder until it is dropped; waits for whoever has it.
+pub(crate) fn lock(path: &Path) -> Result<File, ClientError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| failed(path, &error))?;
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)
+        .map_err(|error| failed(path, &error.into()))?;
+    Ok(file)
+}
+
+pub(crate) fn failed(path: &Path, error: &std::io::Error) -> ClientError {
+    unusable(path, error.to_string())
+}
+
+pub(crate) fn unusable(path: &Path, reason: String) -> ClientError {
+    ClientError::File {
+        path: path.to_owned(),
+        reason,
+    }
+}
