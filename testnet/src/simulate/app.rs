@@ -113,8 +113,13 @@ impl Chain {
         Ok(())
     }
 
+    /// Whether the offence was not punished before.
+    pub(crate) fn is_new(&self, evidence: &Evidence) -> bool {
+        !self.punished.contains(&offence(evidence))
+    }
+
     /// Whether the evidence is true and its offence was not punished before.
-    pub(crate) fn is_true(&self, evidence: &Evidence) -> bool {
+    fn is_true(&self, evidence: &Evidence) -> bool {
         let Evidence::DuplicateVote(duplicate) = evidence else {
             return false;
         };
@@ -122,7 +127,7 @@ impl Chain {
             return false;
         };
         duplicate.timestamp == stored.block.header.time
-            && !self.punished.contains(&offence(evidence))
+            && self.is_new(evidence)
             && verify_duplicate_vote(duplicate, CHAIN_ID, &stored.validators).is_ok()
     }
 

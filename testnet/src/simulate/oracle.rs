@@ -8,7 +8,8 @@ use super::plan::Role;
 use std::collections::{BTreeMap, BTreeSet};
 use welkin_consensus::machine::{Decided, Signed};
 use welkin_consensus::types::{
-    AppHash, Block, BlockId, Proposal, Timestamp, ValidatorAddress, ValidatorSet, Vote, VoteType,
+    AppHash, Block, BlockId, Digest, Proposal, Timestamp, ValidatorAddress, ValidatorSet, Vote,
+    VoteType,
 };
 use welkin_consensus::verify::{two_thirds, verify_commit_full};
 
@@ -16,6 +17,8 @@ use welkin_consensus::verify::{two_thirds, verify_commit_full};
 #[derive(Default)]
 pub(crate) struct Oracle {
     heights: BTreeMap<u64, Seen>,
+    judged: BTreeMap<(BlockId, BlockId), Verdict>,
+    proven: BTreeSet<Digest>,
 }
 
 /// What was seen of one height.
@@ -40,10 +43,17 @@ impl Oracle {
         self.heights.entry(height).or_default()
     }
 
-    /// A node judged a block, or built it itself.
-    pub(crate) fn judged(&mut self, block_id: BlockId, block: &Block, valid: bool) {
-        let entry = (block.header.time, valid);
+    /// Whether the block may follow on the chain. All nodes ask here: the answer is computed once.
+    pub(crate) fn judge(&mut self, chain: &Chain, block_id: BlockId, block: &Block) -> Verdict {
+        let key = (chain.state.last_block_id, block_id);
+        let judged = self
+            .judged
+            .entry(key)
+            .or_insert_with(|| chain.validate(block));
+        let verdict = judged.clone();
+        let entry = (block.header.time, verdict.is_ok());
         self.at(block.header.height).blocks.insert(block_id, entry);
+        verdict
     }
 
     /// A faulty validator signed a vote.
@@ -96,12 +106,11 @@ impl Oracle {
         ensure(name == decided.block_id, || {
             "a block was committed under another's name".into()
         })?;
-        chain.validate(&decided.block).map_err(|why| {
+        let judged = self.judge(chain, decided.block_id, &decided.block);
+        judged.map_err(|why| {
             format!("validity: node {node} committed an invalid block at {height}: {why}")
         })?;
-        let validators = &chain.state.validators;
-        let commit = &decided.commit;
-        verify_commit_full(CHAIN_ID, validators, &decided.block_id, height, commit)
+        self.prove(decided, chain)
             .map_err(|why| format!("node {node} committed height {height} without proof: {why}"))?;
         let first = *self.at(height).decided.get_or_insert(decided.block_id);
         ensure(first == decided.block_id, || {
@@ -110,6 +119,20 @@ impl Oracle {
                 decided.block_id
             )
         })
+    }
+
+    /// Whether the commit decides the block. The same commit is checked once for all nodes.
+    fn prove(&mut self, decided: &Decided, chain: &Chain) -> Verdict {
+        let (commit, validators) = (&decided.commit, &chain.state.validators);
+        let (height, block_id) = (chain.state.next_height(), decided.block_id);
+        let same_block = commit.block_id == block_id && commit.height == height;
+        if same_block && self.proven.contains(&commit.hash()) {
+            return Ok(());
+        }
+        verify_commit_full(CHAIN_ID, validators, &block_id, height, commit)
+            .map_err(|why| why.to_string())?;
+        self.proven.insert(commit.hash());
+        Ok(())
     }
 
     /// A node executed a block.

@@ -14,6 +14,8 @@ use welkin_consensus::types::{Block, BlockId, EvidenceList, Signature};
 
 /// Most bytes of an answer to a pull.
 const ANSWER_BYTES: usize = 256 * 1_024;
+/// Most offences that a node remembers until they are in a block.
+const MOST_OFFENCES: usize = 16;
 /// Most transactions of a block.
 const BLOCK_TRANSACTIONS: usize = 10;
 
@@ -125,7 +127,10 @@ impl World {
             }
             Effect::Equivocation(found) => {
                 self.report.offences += 1;
-                self.nodes[index].offences.push(*found);
+                let offences = &mut self.nodes[index].offences;
+                offences.push(*found);
+                // Enough are left to fill the next blocks.
+                offences.drain(..offences.len().saturating_sub(MOST_OFFENCES));
             }
             Effect::Notice(_) => {}
         }
@@ -264,11 +269,10 @@ impl World {
     fn build(&mut self, index: usize, request: &ValueRequest) -> Outcome {
         let block = self.make_block(index, request);
         let block_id = block.id(&block.part_set());
-        self.oracle.judged(
-            block_id,
-            &block,
-            self.nodes[index].disk.chain.validate(&block).is_ok(),
-        );
+        // Whether it is valid is the oracle's to remember; a faulty node proposes it anyway.
+        let _ = self
+            .oracle
+            .judge(&self.nodes[index].disk.chain, block_id, &block);
         let (height, round) = (request.height, request.round);
         self.handle(
             index,
@@ -302,7 +306,7 @@ impl World {
             .filter_map(|offence| chain.evidence(offence));
         let mut seen = BTreeSet::new();
         let evidence = found
-            .filter(|evidence| chain.is_true(evidence))
+            .filter(|evidence| chain.is_new(evidence))
             .filter(|evidence| {
                 use welkin_consensus::types::Evidence::DuplicateVote;
                 matches!(evidence, DuplicateVote(e) if seen.insert((
@@ -327,10 +331,7 @@ impl World {
         if chain.state.next_height() != height {
             return Ok(());
         }
-        let valid = chain.validate(block).is_ok();
-        if self.nodes[index].role.is_honest() {
-            self.oracle.judged(block_id, block, valid);
-        }
+        let valid = self.oracle.judge(chain, block_id, block).is_ok();
         self.handle(
             index,
             Input::Validated {
@@ -355,7 +356,7 @@ impl World {
             offence.vote_a.height > chain.height()
                 || chain
                     .evidence(offence)
-                    .is_some_and(|evidence| chain.is_true(&evidence))
+                    .is_some_and(|evidence| chain.is_new(&evidence))
         });
         self.report.evidence += decided.block.evidence.0.len() as u64;
         if self.nodes[index].role.is_honest() {
