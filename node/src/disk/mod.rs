@@ -23,12 +23,14 @@ mod model;
 mod private;
 mod real;
 mod replace;
+mod swap;
 
 pub use error::StorageError;
 pub use model::{Fault, ModelDisk};
 pub use private::read_private;
 pub use real::RealDisk;
 pub use replace::{read_small, replace_file};
+pub use swap::SwapFile;
 
 pub(crate) use error::Context;
 
@@ -65,6 +67,10 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// Gives a file another name in the same folder, replacing what had that name. Atomic, but
     /// durable only after [`Disk::sync_dir`].
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Lets two files in the same folder change names. Atomic, but durable only after
+    /// [`Disk::sync_dir`]. `InvalidInput` or `Unsupported` if the file system cannot.
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()>;
 
     /// Removes a file; durable only after [`Disk::sync_dir`].
     fn remove(&self, path: &Path) -> io::Result<()>;

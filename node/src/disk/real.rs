@@ -1,7 +1,7 @@
 //! Files of the operating system.
 
 use super::{Disk, DiskFile, Mode, Open};
-use rustix::fs::{FlockOperation, fdatasync, flock, fsync};
+use rustix::fs::{CWD, FlockOperation, RenameFlags, fdatasync, flock, fsync, renameat_with};
 use std::any::Any;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -36,6 +36,10 @@ impl Disk for RealDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
+    }
+
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        Ok(renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

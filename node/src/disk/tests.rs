@@ -2,6 +2,7 @@
 
 use super::*;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 const READ_BYTES: usize = 4096;
 
@@ -30,6 +31,13 @@ fn files_are_written_read_cut_renamed_and_removed() {
         file.set_len(3).unwrap();
         assert_eq!(read(disk, &a), b"\0\0c");
         disk.rename(&a, &b).unwrap();
+        replace_file(disk, &a, b"other", Mode::Private).unwrap();
+        disk.exchange(&a, &b).unwrap();
+        assert_eq!(
+            (read(disk, &a), read(disk, &b)),
+            (b"\0\0c".to_vec(), b"other".to_vec())
+        );
+        disk.remove(&a).unwrap();
         disk.sync_dir(dir).unwrap();
         assert_eq!(disk.list(dir).unwrap(), ["b"]);
         assert_eq!(
@@ -74,6 +82,48 @@ fn a_replaced_file_is_old_or_new_after_any_power_cut_and_new_once_it_was_said() 
         let said = replace_file(&disk, &path, &new, Mode::Private).is_ok();
         let found = read(&disk.power_cut(seed), &path);
         assert!(found == new || (!said && found == old), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_swapped_file_is_old_or_new_after_any_power_cut_and_new_once_it_was_said() {
+    let path = PathBuf::from("/data/state.json");
+    let content = |disk: &ModelDisk| read(disk, &path).trim_ascii_end().to_vec();
+    for seed in 0..1000_u64 {
+        let disk = ModelDisk::default();
+        replace_file(&disk, &path, b"one", Mode::Private).unwrap();
+        if seed % 5 == 0 {
+            disk.forbid_exchange();
+        }
+        let open = |disk: &ModelDisk| {
+            SwapFile::open(Arc::new(disk.clone()), &path, 4096)
+                .unwrap()
+                .0
+        };
+        let file = open(&disk);
+        file.replace(b"two").unwrap();
+        file.replace(&[b'3'; 1500]).unwrap();
+        file.replace(b"four").unwrap();
+        assert_eq!(content(&disk.power_cut(seed)), b"four");
+        disk.fail(
+            [Fault::Full, Fault::Write, Fault::Sync][seed as usize % 3],
+            (seed / 3 % 3) as u32,
+        );
+        let said = file.replace(b"five").is_ok();
+        disk.heal();
+        // Some processes are killed first, and what the next one reads it may act upon.
+        let read = (seed % 2 == 0).then(|| {
+            drop(open(&disk));
+            content(&disk)
+        });
+        let found = content(&disk.power_cut(seed));
+        match read {
+            Some(read) => assert_eq!(found, read, "seed {seed}"),
+            None => assert!(
+                found == b"five" || (!said && found == b"four"),
+                "seed {seed}"
+            ),
+        }
     }
 }
 

@@ -2,14 +2,15 @@
 //! signing two different things.
 //!
 //! The rules are `welkin_consensus::files::SignState`'s; here is the disk. The new state is durable
-//! before the signature is returned: write beside, sync, rename, sync the folder. That is the least
-//! that is correct. Without the first sync the renamed file may be empty after a power cut; without
-//! the second the old one may be back, and with it the permission to sign again.
+//! before the signature is returned: write beside, sync, rename, sync the folder. Two syncs are the
+//! least that is correct. Without the first the renamed file may be empty after a power cut;
+//! without the second the old one may be back, and with it the permission to sign again. The file
+//! is CometBFT's, padded with spaces; see [`SwapFile`] for what that saves.
 
-use crate::disk::{Disk, Mode, StorageError, read_small, replace_file};
+use crate::disk::{Disk, Mode, StorageError, SwapFile, read_small, replace_file};
 use crate::lock::FolderLock;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use welkin_consensus::files::{Decision, PrivValidatorKey, Refusal, SignState, Step};
 use welkin_consensus::types::{PublicKey, Signature, Timestamp};
@@ -44,8 +45,7 @@ pub enum SignError {
 
 /// A validator's key with its sign state.
 pub struct Signer {
-    disk: Arc<dyn Disk>,
-    path: PathBuf,
+    file: SwapFile,
     key: PrivValidatorKey,
     state: SignState,
     stopped: bool,
@@ -96,12 +96,9 @@ impl Signer {
         let state = state.map_err(|why| {
             content(format!("not a sign state ({why}); restore it, or retire the key: signing without it can be punished"))
         })?;
-        // What was read may be only in the kernel's memory: its writer may have been killed, or
-        // have failed, before it was durable. A signature that it holds may now leave.
-        replace_file(&*disk, path, &bytes, Mode::Private)?;
+        let (file, _) = SwapFile::open(disk, path, MAX_STATE_BYTES)?;
         Ok(Signer {
-            disk,
-            path: path.to_owned(),
+            file,
             key,
             state,
             stopped: false,
@@ -130,7 +127,7 @@ impl Signer {
     ) -> Result<Signed, SignError> {
         if self.stopped {
             return Err(StorageError::Stopped {
-                path: self.path.clone(),
+                path: self.file.path().to_owned(),
             }
             .into());
         }
@@ -145,12 +142,7 @@ impl Signer {
             Decision::Sign => {
                 let signature = Signature(self.key.0.sign(sign_bytes));
                 let state = SignState::signed(height, round, step, sign_bytes.to_vec(), signature);
-                let replaced = replace_file(
-                    &*self.disk,
-                    &self.path,
-                    state.to_json().as_bytes(),
-                    Mode::Private,
-                );
+                let replaced = self.file.replace(state.to_json().as_bytes());
                 // Whether the disk holds the old or the new state is not known after a failure.
                 self.stopped = replaced.is_err();
                 replaced?;
@@ -164,7 +156,7 @@ impl Signer {
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Signer")
-            .field("path", &self.path)
+            .field("file", &self.file)
             .field("state", &self.state)
             .finish_non_exhaustive()
     }

@@ -8,6 +8,8 @@
 //! A failing run says its number; `POWER_CUT_RUN=17 cargo test -p welkin-node --test power_cuts`
 //! runs only that one, and `POWER_CUT_RUNS=5000` lives through more runs than the 100 of 20 cuts.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod life;
 mod oracle;
 mod random;

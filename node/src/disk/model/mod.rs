@@ -47,6 +47,7 @@ struct State {
     random: Random,
     syncs: u64,
     forgets_syncs: bool,
+    exchanges: bool,
 }
 
 type Names = BTreeMap<PathBuf, Arc<Mutex<Inode>>>;
@@ -56,6 +57,7 @@ type Names = BTreeMap<PathBuf, Arc<Mutex<Inode>>>;
 enum NameChange {
     Create(PathBuf, Arc<Mutex<Inode>>),
     Rename(PathBuf, PathBuf, Arc<Mutex<Inode>>),
+    Exchange([(PathBuf, Arc<Mutex<Inode>>); 2]),
     Remove(PathBuf, Arc<Mutex<Inode>>),
 }
 
@@ -78,6 +80,7 @@ impl ModelDisk {
             random: Random::new(0),
             syncs: 0,
             forgets_syncs: false,
+            exchanges: true,
         })))
     }
 
@@ -107,6 +110,7 @@ impl ModelDisk {
         fresh.safe = names;
         fresh.random = random;
         fresh.forgets_syncs = state.forgets_syncs;
+        fresh.exchanges = state.exchanges;
         drop(fresh);
         after
     }
@@ -124,6 +128,11 @@ impl ModelDisk {
     /// From now on syncs return without doing anything: to show that a test would notice.
     pub fn forget_syncs(&self) {
         self.state().forgets_syncs = true;
+    }
+
+    /// From now on this is a file system on which files cannot change names with each other.
+    pub fn forbid_exchange(&self) {
+        self.state().exchanges = false;
     }
 
     /// Syncs of files and folders so far.
@@ -192,6 +201,10 @@ impl NameChange {
                 remove_if(names, from, inode);
                 names.insert(to.clone(), inode.clone());
             }
+            NameChange::Exchange([(one, was_one), (other, was_other)]) => {
+                names.insert(one.clone(), was_other.clone());
+                names.insert(other.clone(), was_one.clone());
+            }
             NameChange::Remove(path, inode) => remove_if(names, path, inode),
         }
     }
@@ -200,6 +213,7 @@ impl NameChange {
         match self {
             NameChange::Create(path, _)
             | NameChange::Rename(path, _, _)
+            | NameChange::Exchange([(path, _), _])
             | NameChange::Remove(path, _) => path.parent(),
         }
     }
@@ -254,6 +268,21 @@ impl Disk for ModelDisk {
             .ok_or(io::ErrorKind::NotFound)?;
         state.change_of_names_fails()?;
         state.change(NameChange::Rename(from.to_owned(), to.to_owned(), inode));
+        Ok(())
+    }
+
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        if !state.exchanges {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let inode = |path| state.seen.get(path).cloned().ok_or(io::ErrorKind::NotFound);
+        let both = [
+            (one.to_owned(), inode(one)?),
+            (other.to_owned(), inode(other)?),
+        ];
+        state.change_of_names_fails()?;
+        state.change(NameChange::Exchange(both));
         Ok(())
     }
 
