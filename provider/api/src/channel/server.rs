@@ -215,7 +215,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         let Ok(bytes) = self.session.answer(answer) else {
             return Ok(());
         };
-        write(&mut self.writer, &bytes, patience).await.map(|_| ())
+        finish(&mut self.writer, &bytes, patience).await
     }
 
     /// Output until its end, the tenant's, or that of its rights; and input beside it.
@@ -257,7 +257,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
                 return Ok(());
             };
             if piece.is_last() {
-                return write(&mut writer, &bytes, patience()).await.map(|_| ());
+                return finish(&mut writer, &bytes, patience()).await;
             }
             match select(
                 pin!(write(&mut writer, &bytes, std::future::pending())),
@@ -371,6 +371,22 @@ async fn write(
     match select(writing, pin!(patience)).await {
         Either::Left((written, _)) => Ok(written.map(|()| true)?),
         Either::Right(((), _)) => Ok(false),
+    }
+}
+
+/// Writes the last frame and closes, so that it arrives before the end of the stream does.
+async fn finish(
+    writer: &mut (impl AsyncWrite + Unpin),
+    bytes: &[u8],
+    patience: impl Future<Output = ()>,
+) -> Result<(), FrameError> {
+    let finishing = pin!(async {
+        writer.write_all(bytes).await?;
+        writer.close().await
+    });
+    match select(finishing, pin!(patience)).await {
+        Either::Left((finished, _)) => Ok(finished?),
+        Either::Right(((), _)) => Ok(()),
     }
 }
 

@@ -40,16 +40,20 @@ fn only(text: &str, extra: &str) -> bool {
 
 /// A DNS label that starts with a letter, in lower case.
 pub(crate) fn service_name(name: &str) -> Verdict {
-    let shape = name.starts_with(|c: char| c.is_ascii_lowercase())
-        && !name.ends_with('-')
-        && name
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
     verdict(
-        shape && name.len() <= 63,
+        is_service_name_but_for_length(name) && name.len() <= 63,
         "a name has at most 63 lower-case letters, digits and '-', starts with a letter and does \
          not end with '-'",
     )
+}
+
+/// The existing parsers do not look at the length.
+pub(crate) fn is_service_name_but_for_length(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_lowercase())
+        && !name.ends_with('-')
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
 /// The name of a group or a volume.

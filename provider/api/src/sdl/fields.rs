@@ -278,13 +278,20 @@ impl Reader {
         }
     }
 
-    /// A text as it was written, where something is required; the second is whether there is one.
-    pub fn written<'n>(&mut self, field: &Field<'n>, path: &str) -> Option<&'n str> {
+    /// A text as it was written, where `noun` is expected; nothing if there is none.
+    pub fn written<'n>(
+        &mut self,
+        field: &Field<'n>,
+        path: &str,
+        noun: &str,
+        remedy: &str,
+    ) -> Option<&'n str> {
         match &field.node.kind {
             Kind::Scalar(scalar) if scalar.is_null() => None,
             Kind::Scalar(scalar) => Some(&scalar.text),
             _ => {
-                self.wrong_kind(field, path, "a single value", "key: value");
+                let cause = format!("{noun} is expected here, not {}", field.node.noun());
+                self.error(field.at(), path, cause, remedy);
                 None
             }
         }

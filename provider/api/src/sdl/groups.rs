@@ -161,7 +161,9 @@ fn ip_sequences(document: &Document) -> BTreeMap<String, u32> {
     let mut uses: Vec<&str> = document
         .deployment
         .keys()
-        .flat_map(|name| &document.services[name].value.expose)
+        // A service without a placement is not looked up, so it may not exist.
+        .filter_map(|name| document.services.get(name))
+        .flat_map(|service| &service.value.expose)
         .flat_map(|expose| &expose.to)
         .filter(|to| !to.global || to.ip.is_some())
         .map(|to| to.ip.as_ref().map_or("", |ip| ip.value.as_str()))

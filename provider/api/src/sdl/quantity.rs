@@ -20,12 +20,12 @@ pub(super) enum NumberError {
 }
 
 impl NumberError {
-    /// The end of a sentence that starts with the text.
-    pub fn cause(self) -> &'static str {
+    /// The end of a sentence that starts with the text; `noun` is what was expected.
+    pub fn cause(self, noun: &str) -> String {
         match self {
-            NumberError::NotANumber => "is not a number in the form that is expected here",
-            NumberError::Negative => "is negative",
-            NumberError::TooLarge => "is too large",
+            NumberError::NotANumber => format!("is not {noun}"),
+            NumberError::Negative => "is negative".to_owned(),
+            NumberError::TooLarge => "is too large".to_owned(),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::manifest::{MAX_GROUPS, allow};
 
-use super::diagnostics::{Severity, Spanned, quoted, suggestion};
+use super::diagnostics::{Position, Severity, Spanned, quoted, suggestion};
 use super::document::{Compute, Document, Named, Placed, Price, Service};
 use super::fields::Reader;
 use super::{Sdl, groups, storage};
@@ -55,6 +55,7 @@ pub(super) fn whole(reader: &mut Reader, document: Document) -> Option<Sdl> {
             let Some(parts) = lookup(reader, &document, &path, name, placement, placed) else {
                 continue;
             };
+            group_name(reader, placement, document.placement[placement].at);
             deployed(reader, &document, name, &parts, &path, placed);
             ips.claim(reader, &document, name, parts.service);
             same_denomination(reader, &mut denomination, parts.price);
@@ -93,6 +94,17 @@ pub(super) fn whole(reader: &mut Reader, document: Document) -> Option<Sdl> {
         reclamation_seconds,
         warnings: super::Diagnostics::default(),
     })
+}
+
+fn group_name(reader: &mut Reader, name: &str, at: Position) {
+    if let Err(why) = allow::plain_name(name) {
+        let severity = match name.is_empty() {
+            true => Severity::Error,
+            false => Severity::Blocking,
+        };
+        let cause = format!("{} cannot name a placement", quoted(name));
+        reader.say(severity, at, "profiles.placement", cause, why);
+    }
 }
 
 /// A service is written out for each placement, so a short file could become a long one.
@@ -225,12 +237,12 @@ fn deployed(
     let at = document.services[name].at;
     let service_path = format!("services.{name}");
     if let Err(why) = allow::service_name(name) {
-        reader.error(
-            at,
-            &service_path,
-            format!("{} cannot name a service", quoted(name)),
-            why,
-        );
+        let severity = match allow::is_service_name_but_for_length(name) {
+            true => Severity::Blocking,
+            false => Severity::Error,
+        };
+        let cause = format!("{} cannot name a service", quoted(name));
+        reader.say(severity, at, &service_path, cause, why);
     }
     if placed.value.count.value == 0 {
         let cause = "the count is 0 or missing";
@@ -280,7 +292,7 @@ fn deployed(
     price(reader, parts.price);
 }
 
-fn compute(reader: &mut Reader, path: &str, compute: &Compute, at: super::Position) {
+fn compute(reader: &mut Reader, path: &str, compute: &Compute, at: Position) {
     let missing = Spanned { value: 0, at };
     let cpu = compute.cpu.unwrap_or(missing);
     if !(CPU_MILLIS.0..=CPU_MILLIS.1).contains(&cpu.value) {
@@ -317,14 +329,19 @@ fn compute(reader: &mut Reader, path: &str, compute: &Compute, at: super::Positi
 }
 
 fn price(reader: &mut Reader, price: &Price) {
-    if price.denom.value.is_empty() {
+    let denom = price.denom.value.as_str();
+    let is_denom = (3..=128).contains(&denom.len())
+        && denom.starts_with(|c: char| c.is_ascii_alphabetic())
+        && denom
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "/:._-".contains(c));
+    if !is_denom {
+        let cause = match denom {
+            "" => "the price has no money".to_owned(),
+            other => format!("{} is not the name of a money", quoted(other)),
+        };
         let remedy = "write `denom: uwlk` and an amount";
-        reader.error(
-            price.denom.at,
-            "profiles.placement",
-            "the price has no money",
-            remedy,
-        );
+        reader.error(price.denom.at, "profiles.placement", cause, remedy);
     }
     if price.amount.value > super::Decimal::from_whole(MAX_PRICE) {
         let cause = format!("a price of {} for a block", price.amount.value);

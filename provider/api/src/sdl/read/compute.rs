@@ -42,37 +42,61 @@ pub(super) fn compute(reader: &mut Reader, field: &Field<'_>, path: &str) -> Com
     compute
 }
 
-/// A quantity; 0 if there is none. `hint` tells how it should be written.
+/// How a quantity is written.
+struct Notation {
+    noun: &'static str,
+    parse: fn(&str) -> Result<u64, NumberError>,
+    /// How this text should have been written.
+    hint: fn(&str) -> String,
+}
+
+const CPU: Notation = Notation {
+    noun: "an amount of processor time",
+    parse: quantity::parse_cpu,
+    hint: |_| "write cores as in `0.5`, or thousandths as in `500m`".to_owned(),
+};
+
+const SIZE: Notation = Notation {
+    noun: "a size",
+    parse: quantity::parse_bytes,
+    hint: quantity::size_hint,
+};
+
+const GPU_MEMORY: Notation = Notation {
+    noun: "a size of GPU memory",
+    parse: quantity::parse_binary_bytes,
+    hint: |_| "write a number and a suffix, `80Gi`".to_owned(),
+};
+
+const GPUS: Notation = Notation {
+    noun: "a number of GPUs",
+    parse: gpu_units,
+    hint: |_| "write a whole number without quotes, as in `units: 1`".to_owned(),
+};
+
+/// A quantity; 0 if there is none.
 fn quantity(
     reader: &mut Reader,
     fields: &Fields<'_>,
     key: &str,
-    parse: impl Fn(&str) -> Result<u64, NumberError>,
-    hint: impl Fn(&str) -> String,
+    notation: &Notation,
 ) -> Spanned<u64> {
+    let at = fields.at;
     let Some(field) = fields.get(key) else {
-        return Spanned {
-            value: 0,
-            at: fields.at,
-        };
+        return Spanned { value: 0, at };
     };
     let at = field.at();
     let path = fields.path_of(key);
-    let Some(text) = reader.written(&field, &path) else {
+    let Notation { noun, parse, hint } = notation;
+    let Some(text) = reader.written(&field, &path, noun, &hint("")) else {
         return Spanned { value: 0, at };
     };
-    match parse(text) {
-        Ok(value) => Spanned { value, at },
-        Err(error) => {
-            reader.error(
-                at,
-                &path,
-                format!("{} {}", quoted(text), error.cause()),
-                hint(text),
-            );
-            Spanned { value: 0, at }
-        }
-    }
+    let value = parse(text).unwrap_or_else(|error| {
+        let cause = format!("{} {}", quoted(text), error.cause(noun));
+        reader.error(at, &path, cause, hint(text));
+        0
+    });
+    Spanned { value, at }
 }
 
 fn cpu(reader: &mut Reader, field: &Field<'_>, path: &str) -> Spanned<u64> {
@@ -91,28 +115,19 @@ fn cpu(reader: &mut Reader, field: &Field<'_>, path: &str) -> Spanned<u64> {
             );
         }
     }
-    let hint = |_: &str| "write cores as in `0.5`, or thousandths as in `500m`".to_owned();
-    quantity(reader, &fields, "units", quantity::parse_cpu, hint)
+    quantity(reader, &fields, "units", &CPU)
 }
 
 fn memory(reader: &mut Reader, field: &Field<'_>, path: &str) -> Spanned<u64> {
     let fields = reader.fields(field, path, "size: 512Mi");
     fields.expect_only(reader, &["size"], Unknown::Ignored);
-    quantity(
-        reader,
-        &fields,
-        "size",
-        quantity::parse_bytes,
-        quantity::size_hint,
-    )
+    quantity(reader, &fields, "size", &SIZE)
 }
 
 fn gpu(reader: &mut Reader, field: &Field<'_>, path: &str) -> Gpu {
     let fields = reader.fields(field, path, "units: 1");
     fields.expect_only(reader, &["units", "attributes"], Unknown::Refused);
-    let units = quantity(reader, &fields, "units", gpu_units, |_| {
-        "write a whole number".to_owned()
-    });
+    let units = quantity(reader, &fields, "units", &GPUS);
     let attributes = match fields
         .get("attributes")
         .filter(|field| !field.node.is_null())
@@ -195,7 +210,16 @@ fn gpu_model(reader: &mut Reader, field: &Field<'_>, path: &str) -> String {
     fields.expect_only(reader, &["model", "ram", "interface"], Unknown::Ignored);
     let model = optional_text(reader, &fields, "model").filter(|text| !text.value.is_empty());
     let mut key = match model {
-        Some(model) => format!("vendor/nvidia/model/{}", model.value),
+        Some(model) => {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "_./-".contains(c);
+            let wildcard = model.value.strip_suffix('*').unwrap_or(&model.value);
+            if model.value.len() > 100 || !wildcard.chars().all(plain) {
+                let cause = format!("{} is not the name of a model", quoted(&model.value));
+                let remedy = "write it as in `model: rtx4090`";
+                reader.error(model.at, &fields.path_of("model"), cause, remedy);
+            }
+            format!("vendor/nvidia/model/{}", model.value)
+        }
         None => {
             let cause = "no model is named; any NVIDIA GPU will be asked for";
             reader.say(
@@ -209,13 +233,7 @@ fn gpu_model(reader: &mut Reader, field: &Field<'_>, path: &str) -> String {
         }
     };
     if fields.get("ram").is_some_and(|ram| !ram.node.is_null()) {
-        let ram = quantity(
-            reader,
-            &fields,
-            "ram",
-            quantity::parse_binary_bytes,
-            quantity::size_hint,
-        );
+        let ram = quantity(reader, &fields, "ram", &GPU_MEMORY);
         key.push_str(&format!("/ram/{}Gi", ram.value >> 30));
     }
     if let Some(interface) = optional_text(reader, &fields, "interface") {
@@ -266,13 +284,7 @@ fn storage(reader: &mut Reader, field: &Field<'_>, path: &str) -> Vec<Volume> {
 fn volume(reader: &mut Reader, field: &Field<'_>, path: &str) -> Volume {
     let fields = reader.fields(field, path, "size: 1Gi");
     fields.expect_only(reader, &["name", "size", "attributes"], Unknown::Ignored);
-    let size = quantity(
-        reader,
-        &fields,
-        "size",
-        quantity::parse_bytes,
-        quantity::size_hint,
-    );
+    let size = quantity(reader, &fields, "size", &SIZE);
     let name = optional_text(reader, &fields, "name")
         .map(|text| text.value)
         .unwrap_or_default();

@@ -99,16 +99,14 @@ fn version(reader: &mut Reader, top: &Fields<'_>) -> Option<Version> {
         reader.error(top.at, "", "the file names no version", remedy);
         return None;
     };
-    let text = reader.written(&field, "version").unwrap_or_default();
+    let remedy = "write `version: \"2.0\"` or `\"2.1\"`";
+    let text = reader
+        .written(&field, "version", "a version", remedy)
+        .unwrap_or_default();
     let version = parse_version(text);
     if version.is_none() {
         let cause = format!("version {} is not supported", quoted(text));
-        reader.error(
-            field.at(),
-            "version",
-            cause,
-            "write `version: \"2.0\"` or `\"2.1\"`",
-        );
+        reader.error(field.at(), "version", cause, remedy);
     }
     version
 }

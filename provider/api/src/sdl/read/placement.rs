@@ -65,11 +65,13 @@ fn price(reader: &mut Reader, field: &Field<'_>, path: &str) -> Price {
     let amount = fields.get("amount").unwrap_or(*field);
     let place = fields.path_of("amount");
     let at = amount.at();
+    let remedy = "write micro-tokens for a block of 6 s, as in `amount: 100`";
     let text = match fields.get("amount") {
-        Some(amount) => reader.written(&amount, &place).unwrap_or_default(),
+        Some(amount) => reader
+            .written(&amount, &place, "a price", remedy)
+            .unwrap_or_default(),
         None => "",
     };
-    let remedy = "write micro-tokens for a block of 6 s, as in `amount: 100`";
     let value = match Decimal::parse_amount(text) {
         Ok(value) if value.is_zero() => {
             reader.error(at, &place, "the price is 0; nobody can bid on that", remedy);
@@ -84,7 +86,7 @@ fn price(reader: &mut Reader, field: &Field<'_>, path: &str) -> Price {
             reader.error(
                 at,
                 &place,
-                format!("{} {}", quoted(text), error.cause()),
+                format!("{} {}", quoted(text), error.cause("a price")),
                 remedy,
             );
             Decimal::default()

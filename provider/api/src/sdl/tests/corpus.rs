@@ -78,11 +78,11 @@ fn every_verdict_is_that_of_the_existing_parser() {
 /// A word of the first message for each class of reasons in the index.
 fn meaning(reason: &str) -> &'static str {
     let meanings = BTreeMap::from([
-        ("memory: bad quantity suffix/number", "not a number"),
-        ("storage: bad quantity suffix/number", "not a number"),
+        ("memory: bad quantity suffix/number", "not a size"),
+        ("storage: bad quantity suffix/number", "not a size"),
         (
             "cpu.units: type (want string)",
-            "a single value is expected",
+            "is expected here, not a list",
         ),
         ("zero global services", "from outside"),
         ("port range", "no port"),

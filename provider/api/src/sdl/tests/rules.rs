@@ -309,3 +309,51 @@ fn a_host_name_belongs_to_one_expose() {
     let address = with("127.0.0.1").unwrap();
     assert!(build(&address).is_err());
 }
+
+#[test]
+fn a_service_that_is_placed_nowhere_need_not_exist() {
+    // Found by mutation: numbering leased addresses looked it up.
+    assert!(changed("deployment:\n", "deployment:\n  ghost:\n").is_ok());
+    assert!(changed("deployment:\n", "deployment:\n  ghost: {}\n").is_ok());
+}
+
+#[test]
+fn names_are_refused_if_the_existing_parsers_do_and_else_before_anything_is_sent() {
+    let service = |name: &str| {
+        lenient(
+            &PLAIN
+                .replace("services:\n  web:", &format!("services:\n  {name}:"))
+                .replace("deployment:\n  web:", &format!("deployment:\n  {name}:")),
+        )
+    };
+    for name in [
+        "Web",
+        "we_b",
+        "1web",
+        "web-",
+        "\"../etc\"",
+        "\"a\\nb\"",
+        "\"{}\"",
+        "wеb",
+        "\"\"",
+    ] {
+        let said = service(name).unwrap_err().to_string();
+        assert!(
+            said.contains("app.yaml:3:3: error") && said.contains("cannot name"),
+            "{said}"
+        );
+    }
+    let long = service(&"w".repeat(64)).unwrap();
+    assert!(build(&long).is_err());
+    let place = |name: &str| lenient(&PLAIN.replace("    eu:", &format!("    {name}:")));
+    assert!(place("\"\"").is_err());
+    assert!(build(&place("\"../eu\"").unwrap()).is_err());
+    assert!(refused("denom: uwlk", "denom: \"u k\"").contains("not the name of a money"));
+    assert!(refused("denom: uwlk", "denom:").contains("no money"));
+    let gpu = "        gpu: {units: 1, attributes: {vendor: {nvidia: [{model: RTX 4090}]}}}\n";
+    let said = refused("        memory:\n", &format!("{gpu}        memory:\n"));
+    assert!(
+        said.contains("`RTX 4090` is not the name of a model"),
+        "{said}"
+    );
+}
