@@ -1,3 +1,183 @@
-//! Under construction.
+//! `welkin-provider`: start, ingress, status, doctor.
 
-fn main() {}
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use structopt::StructOpt;
+use tracing_subscriber::EnvFilter;
+use welkin_provider::config::Config;
+use welkin_provider::daemon::{self, STATUS_SOCKET, Status};
+use welkin_provider::{doctor, ingress};
+
+/// Runs tenants' applications on this machine and is paid for it.
+#[derive(StructOpt)]
+#[structopt(name = "welkin-provider")]
+struct Arguments {
+    /// The configuration file
+    #[structopt(
+        long,
+        global = true,
+        default_value = "provider.toml",
+        env = "WELKIN_PROVIDER_CONFIG_FILE"
+    )]
+    config: PathBuf,
+    /// How logs are written: text or json
+    #[structopt(long, global = true, default_value = "text", possible_values = &["text", "json"], env = "WELKIN_LOG_FORMAT")]
+    log_format: String,
+    #[structopt(subcommand)]
+    command: Command,
+}
+
+#[derive(StructOpt)]
+enum Command {
+    /// Runs the daemon: bids, runs leases, serves tenants
+    Start,
+    /// Runs the ingress, through which the world reaches tenants' applications; it outlives the daemon
+    Ingress,
+    /// Shows what the daemon knows
+    Status {
+        /// table or json
+        #[structopt(short, long, default_value = "table", possible_values = &["table", "json"], env = "WELKIN_OUTPUT")]
+        output: String,
+    },
+    /// Looks at everything that the daemon needs, and says what to do about what is wrong
+    Doctor,
+}
+
+fn main() -> std::process::ExitCode {
+    let arguments = Arguments::from_args();
+    start_logging(&arguments.log_format);
+    match run(arguments) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("welkin-provider: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn start_logging(format: &str) {
+    let filter = EnvFilter::try_from_env("WELKIN_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("warn,welkin=info"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match format {
+        "json" => builder.json().init(),
+        _ => builder
+            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+            .init(),
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let environment: BTreeMap<String, String> = std::env::vars()
+        .filter(|(name, _)| name != "WELKIN_PROVIDER_CONFIG_FILE")
+        .collect();
+    let config = Config::read(&arguments.config, &environment)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(2)
+        .build()?;
+    match arguments.command {
+        Command::Start => runtime.block_on(until_signalled(async {
+            daemon::build(config).await?.run().await
+        })),
+        Command::Ingress => runtime.block_on(until_signalled(run_ingress(config))),
+        Command::Status { output } => print_status(&config.home.join(STATUS_SOCKET), &output),
+        Command::Doctor => runtime.block_on(print_findings(config)),
+    }
+}
+
+async fn until_signalled(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    tokio::select! {
+        outcome = work => outcome,
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    }
+}
+
+async fn run_ingress(config: Config) -> anyhow::Result<()> {
+    std::fs::create_dir_all(&config.home)?;
+    let ingress = ingress::Config {
+        folder: config.home,
+        http_listen: config.http_listen,
+        ports_listen: config.ports_listen,
+        max_connections: config.max_connections,
+    };
+    let ingress = ingress.build().await?;
+    tracing::info!(target: ingress::LOG, http = %ingress.http_address(), "serving");
+    ingress.run().await;
+    Ok(())
+}
+
+fn print_status(socket: &Path, output: &str) -> anyhow::Result<()> {
+    let stream = UnixStream::connect(socket).with_context(|| {
+        format!(
+            "no daemon answers on {}; start `welkin-provider start`",
+            socket.display()
+        )
+    })?;
+    let mut text = String::new();
+    stream.take(16 << 20).read_to_string(&mut text)?;
+    let status: Status = serde_json::from_str(&text).context("the daemon is of another version")?;
+    if output == "json" {
+        println!("{}", serde_json::to_string_pretty(&status)?);
+        return Ok(());
+    }
+    println!("provider   {}", status.provider);
+    println!("chain      {} at height {}", status.chain_id, status.height);
+    println!(
+        "ingress    {}",
+        if status.ingress_running {
+            "runs"
+        } else {
+            "does not run: no bids are made"
+        }
+    );
+    println!("open bids  {}", status.open_bids);
+    println!(
+        "free       {} millicores, {} MiB memory, {} MiB disk",
+        status.free.cpu_millis,
+        status.free.memory_bytes >> 20,
+        status.free.storage_bytes >> 20
+    );
+    if let Some(error) = &status.last_error {
+        println!("last look  failed: {error}");
+    }
+    println!("leases     {}", status.leases.len());
+    for lease in &status.leases {
+        println!(
+            "  {}  {}/{} run  {}",
+            lease.lease, lease.running, lease.present, lease.owner
+        );
+    }
+    Ok(())
+}
+
+async fn print_findings(config: Config) -> anyhow::Result<()> {
+    let findings = doctor::examine(&config).await;
+    for finding in &findings {
+        println!(
+            "{}  {}: {}",
+            if finding.healthy { "ok " } else { "BAD" },
+            finding.subject,
+            finding.says
+        );
+    }
+    let bad = findings.iter().filter(|finding| !finding.healthy).count();
+    anyhow::ensure!(
+        bad == 0,
+        "{bad} of {} are not as they should be",
+        findings.len()
+    );
+    Ok(())
+}

@@ -327,8 +327,8 @@ pub trait Backend: Send + Sync {
         key: LeaseKey,
     ) -> BoxFuture<'_, Result<Vec<(String, u32, u64)>, BackendError>>;
 
-    /// Stops one replica and leaves it for `status` to show; `apply` starts it again.
-    fn stop_replica<'a>(
+    /// Removes one replica with all that it wrote; the next `apply` makes a fresh one.
+    fn evict_replica<'a>(
         &'a self,
         key: LeaseKey,
         service: &'a str,

@@ -56,7 +56,7 @@ pub struct Record {
     pub accepted: Option<LeaseSpec>,
     /// The newest one that ran well.
     pub last_good: Option<LeaseSpec>,
-    /// Which version failed; it is not tried again.
+    /// Which version failed.
     pub failed: Option<Hash>,
     /// For how long the lease was seen active without a manifest while the provider could be reached.
     pub waited_ms: u64,
@@ -197,11 +197,15 @@ fn active(key: LeaseKey, seen: Option<&SeenLease>, inputs: &Inputs<'_>, plan: &m
     plan.actions.push(Action::Apply(wanted.clone()));
 }
 
-/// The version that should run: the newest accepted one, unless it failed.
+/// The version that should run: the newest accepted one, unless it failed and there is one that ran well. With none
+/// that ever ran, the failed one is tried again after a pause: its cause may be a registry that is down.
 pub fn wanted(record: &Record) -> Option<&LeaseSpec> {
     match &record.accepted {
-        Some(accepted) if record.failed != Some(accepted.version) => Some(accepted),
-        _ => record.last_good.as_ref(),
+        Some(accepted) if record.failed == Some(accepted.version) => {
+            record.last_good.as_ref().or(Some(accepted))
+        }
+        Some(accepted) => Some(accepted),
+        None => record.last_good.as_ref(),
     }
 }
 

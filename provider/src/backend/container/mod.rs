@@ -380,7 +380,7 @@ impl Backend for ContainerBackend {
         objects::disk_use(&self.engine, self.instance(), key).boxed()
     }
 
-    fn stop_replica<'a>(
+    fn evict_replica<'a>(
         &'a self,
         key: LeaseKey,
         service: &'a str,
@@ -388,11 +388,7 @@ impl Backend for ContainerBackend {
     ) -> BoxFuture<'a, Result<(), BackendError>> {
         async move {
             let object = self.find(key, service, replica).await?;
-            self.engine
-                .api
-                .stop_container(&object.id, None)
-                .await
-                .map_err(error)
+            self.remove_container(&object.id).await
         }
         .boxed()
     }

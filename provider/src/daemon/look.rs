@@ -1,0 +1,336 @@
+//! Looks at the chain: what is proven about this provider's leases, bids and the open orders.
+
+use std::collections::BTreeMap;
+
+use welkin_client::{Chain, ClientError};
+use welkin_modules::deployment::Deployments;
+use welkin_modules::deployment::types::{
+    Answer as DeploymentAnswer, Group, Query as DeploymentQuery,
+};
+use welkin_modules::ids::{DeploymentId, GroupId, LeaseId, OrderId};
+use welkin_modules::market::Market;
+use welkin_modules::market::types::{
+    Answer as MarketAnswer, Bid, BidState, Lease, LeaseState, OrderState, OrderView,
+    Params as MarketParams, Query as MarketQuery,
+};
+use welkin_modules::provider::Providers;
+use welkin_modules::provider::types::{
+    Answer as ProviderAnswer, ProviderView, Query as ProviderQuery,
+};
+use welkin_modules::spec::Attributes;
+use welkin_runtime::{Address, Hash};
+
+use super::book::Live;
+use crate::backend::LeaseKey;
+use crate::planner::{ChainView, Proven};
+
+/// Entries of one page.
+const PAGE: u32 = 100;
+
+/// The chain, as this provider looks at it. Group specifications never change and are remembered.
+pub struct Looker {
+    chain: Chain,
+    provider: Address,
+    groups: BTreeMap<GroupId, Group>,
+}
+
+/// A look at the leases.
+#[derive(Clone, Debug, Default)]
+pub struct Leases {
+    /// What was proven about each, for the planner.
+    pub view: ChainView,
+    /// The active ones.
+    pub live: BTreeMap<LeaseId, Live>,
+}
+
+impl Leases {
+    /// The part that may still be acted upon when the chain cannot be looked at: nothing in it can end a lease.
+    #[must_use]
+    pub fn only_active(&self) -> Leases {
+        let mut part = self.clone();
+        part.view
+            .leases
+            .retain(|_, proven| matches!(proven, Proven::Active { .. }));
+        part
+    }
+}
+
+impl Looker {
+    /// Looks with this client, for this provider.
+    pub fn new(chain: Chain, provider: Address) -> Looker {
+        Looker {
+            chain,
+            provider,
+            groups: BTreeMap::new(),
+        }
+    }
+
+    /// All active leases of this provider, and what became of those in `also`: all of it at one height.
+    ///
+    /// # Errors
+    /// [`ClientError`]; nothing is known then.
+    pub async fn leases(
+        &mut self,
+        also: impl Iterator<Item = LeaseId>,
+    ) -> Result<Leases, ClientError> {
+        let mut found = Leases::default();
+        let (height, active) = self.active_leases().await?;
+        found.view.height = height;
+        for lease in active {
+            let live = self.live(&lease, height).await?;
+            let proven = Proven::Active {
+                creation_height: live.key.creation_height,
+                commitment: live.commitment,
+            };
+            found.view.leases.insert(lease.id, proven);
+            found.live.insert(lease.id, live);
+        }
+        for lease in also {
+            if !found.view.leases.contains_key(&lease) {
+                let proven = self.ended(lease, height).await?;
+                found.view.leases.insert(lease, proven);
+            }
+        }
+        self.groups.retain(|group, _| {
+            found
+                .live
+                .values()
+                .any(|live| group_of(live.key.lease) == *group)
+        });
+        Ok(found)
+    }
+
+    /// All of them, and the height that they were proven at: the newest for the first page, the same for the others.
+    async fn active_leases(&self) -> Result<(u64, Vec<Lease>), ClientError> {
+        let page = |start| MarketQuery::LeasesBy {
+            provider: self.provider,
+            state: LeaseState::Active,
+            start,
+            limit: PAGE,
+        };
+        let first = self.chain.query::<Market>(&page(None)).await?;
+        let height = first.height;
+        let mut answer = first.answer;
+        let mut leases = Vec::new();
+        loop {
+            let MarketAnswer::LeasesBy(found) = answer else {
+                return Err(unexpected("leases"));
+            };
+            leases.extend(found.leases);
+            if found.next.is_none() {
+                return Ok((height, leases));
+            }
+            answer = self
+                .chain
+                .query_at::<Market>(height, &page(found.next))
+                .await?
+                .answer;
+        }
+    }
+
+    /// What became of a lease that is not among this provider's active ones.
+    async fn ended(&self, lease: LeaseId, height: u64) -> Result<Proven, ClientError> {
+        let query = MarketQuery::Lease { lease };
+        let MarketAnswer::Lease(lease) =
+            self.chain.query_at::<Market>(height, &query).await?.answer
+        else {
+            return Err(unexpected("a lease"));
+        };
+        Ok(match lease {
+            // Active, and not this provider's: it is over for this provider.
+            Some(_) => Proven::Closed,
+            None => Proven::Absent,
+        })
+    }
+
+    async fn live(&mut self, lease: &Lease, height: u64) -> Result<Live, ClientError> {
+        let group = self.group(group_of(lease.id), height).await?;
+        Ok(Live {
+            key: LeaseKey {
+                lease: lease.id,
+                creation_height: lease.created.height,
+            },
+            owner: lease.owner,
+            group: lease.id.group,
+            commitment: self.commitment(lease.id.deployment, height).await?,
+            spec: group.spec,
+        })
+    }
+
+    async fn group(&mut self, id: GroupId, height: u64) -> Result<Group, ClientError> {
+        if let Some(group) = self.groups.get(&id) {
+            return Ok(group.clone());
+        }
+        let query = DeploymentQuery::Group { group: id };
+        let answer = self
+            .chain
+            .query_at::<Deployments>(height, &query)
+            .await?
+            .answer;
+        let DeploymentAnswer::Group(Some(group)) = answer else {
+            return Err(unexpected("the group of a lease"));
+        };
+        self.groups.insert(id, group.clone());
+        Ok(group)
+    }
+
+    async fn commitment(&self, deployment: DeploymentId, height: u64) -> Result<Hash, ClientError> {
+        let query = DeploymentQuery::Deployment { deployment };
+        let answer = self
+            .chain
+            .query_at::<Deployments>(height, &query)
+            .await?
+            .answer;
+        let DeploymentAnswer::Deployment(Some(deployment)) = answer else {
+            return Err(unexpected("the deployment of a lease"));
+        };
+        Ok(deployment.commitment)
+    }
+
+    /// All open orders.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn open_orders(&self) -> Result<Vec<OrderView>, ClientError> {
+        let mut orders = Vec::new();
+        let mut start = None;
+        loop {
+            let query = MarketQuery::Orders {
+                state: OrderState::Open,
+                start,
+                limit: PAGE,
+            };
+            let MarketAnswer::Orders(page) = self.chain.query::<Market>(&query).await?.answer
+            else {
+                return Err(unexpected("orders"));
+            };
+            orders.extend(page.orders);
+            start = page.next;
+            if start.is_none() {
+                return Ok(orders);
+            }
+        }
+    }
+
+    /// An order, if it is still known.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn order(&self, order: OrderId) -> Result<Option<OrderView>, ClientError> {
+        match self
+            .chain
+            .query::<Market>(&MarketQuery::Order { order })
+            .await?
+            .answer
+        {
+            MarketAnswer::Order(order) => Ok(order),
+            _ => Err(unexpected("an order")),
+        }
+    }
+
+    /// This provider's open bids.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn open_bids(&self) -> Result<Vec<Bid>, ClientError> {
+        let mut bids = Vec::new();
+        let mut start = None;
+        loop {
+            let query = MarketQuery::BidsBy {
+                provider: self.provider,
+                state: BidState::Open,
+                start,
+                limit: PAGE,
+            };
+            let MarketAnswer::BidsBy { bids: page, next } =
+                self.chain.query::<Market>(&query).await?.answer
+            else {
+                return Err(unexpected("bids"));
+            };
+            bids.extend(page);
+            start = next;
+            if start.is_none() {
+                return Ok(bids);
+            }
+        }
+    }
+
+    /// The market's rules.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn market_params(&self) -> Result<MarketParams, ClientError> {
+        match self
+            .chain
+            .query::<Market>(&MarketQuery::Params {})
+            .await?
+            .answer
+        {
+            MarketAnswer::Params(params) => Ok(params),
+            _ => Err(unexpected("the market's rules")),
+        }
+    }
+
+    /// This provider as registered, if it is.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn registration(&self) -> Result<Option<ProviderView>, ClientError> {
+        let query = ProviderQuery::Provider {
+            address: self.provider,
+        };
+        match self.chain.query::<Providers>(&query).await?.answer {
+            ProviderAnswer::Provider(view) => Ok(view),
+            _ => Err(unexpected("a provider")),
+        }
+    }
+
+    /// What auditors vouch for.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn attestations(&self) -> Result<BTreeMap<Address, Attributes>, ClientError> {
+        let mut found = BTreeMap::new();
+        let mut start = None;
+        loop {
+            let query = ProviderQuery::Attestations {
+                provider: self.provider,
+                start,
+                limit: PAGE,
+            };
+            let ProviderAnswer::Attestations { attestations, next } =
+                self.chain.query::<Providers>(&query).await?.answer
+            else {
+                return Err(unexpected("attestations"));
+            };
+            found.extend(
+                attestations
+                    .into_iter()
+                    .map(|one| (one.auditor, one.attributes)),
+            );
+            start = next;
+            if start.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// The client underneath.
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+}
+
+fn group_of(lease: LeaseId) -> GroupId {
+    GroupId {
+        deployment: lease.deployment,
+        group: lease.group,
+    }
+}
+
+/// The answer is proven, so a wrong kind can only be this program's own mistake; it is reported and tried again.
+fn unexpected(what: &str) -> ClientError {
+    ClientError::NotFound(format!(
+        "the chain's answer about {what} is of another kind than was asked for"
+    ))
+}

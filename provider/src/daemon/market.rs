@@ -1,0 +1,172 @@
+//! Bids: one round over all open orders.
+
+use std::collections::BTreeMap;
+
+use welkin_client::{Chain, ClientError, call};
+use welkin_modules::ids::OrderId;
+use welkin_modules::market::Market;
+use welkin_modules::market::types::{Call as MarketCall, OrderView};
+use welkin_modules::matching::Resources;
+use welkin_modules::spec::GroupSpec;
+use welkin_runtime::Amount;
+use welkin_runtime::crypto::SigningKey;
+
+use super::LOG;
+use super::look::Looker;
+use crate::bid::{Decision, Ledger, Offering, PriceTable, Reason, Reservation, decide};
+
+/// Bids in one transaction.
+const MAX_BIDS_AT_ONCE: usize = 16;
+
+/// What the rounds remember: only what saves work, nothing that is true.
+#[derive(Default)]
+pub struct Bidder {
+    /// Specifications of orders with an open bid.
+    specs: BTreeMap<OrderId, GroupSpec>,
+    /// Why there was no bid the last time, so that it is said once.
+    passed: BTreeMap<OrderId, Vec<Reason>>,
+}
+
+/// What a round needs to know.
+pub struct Round<'a> {
+    /// Looks at the chain.
+    pub looker: &'a Looker,
+    /// The account that bids.
+    pub key: &'a SigningKey,
+    /// What this provider is.
+    pub offering: &'a Offering,
+    /// What it has.
+    pub capacity: Resources,
+    /// What its leases hold.
+    pub leases: Vec<(OrderId, Resources)>,
+    /// What it asks.
+    pub prices: &'a PriceTable,
+}
+
+impl Bidder {
+    /// Bids on every open order that fits, and says why it does not on the others. Returns the ledger after it.
+    ///
+    /// # Errors
+    /// [`ClientError`] of the first query or of the transaction; the next round starts anew.
+    pub async fn round(&mut self, round: Round<'_>) -> Result<Ledger, ClientError> {
+        let mut ledger = Ledger::new(round.capacity);
+        let orders = round.looker.open_orders().await?;
+        let bids = round.looker.open_bids().await?;
+        self.specs
+            .retain(|order, _| bids.iter().any(|bid| bid.id.order == *order));
+        for bid in &bids {
+            let needed = self.needed_by(bid.id.order, &orders, round.looker).await?;
+            ledger.reserve(bid.id.order, Reservation::Bid, needed);
+        }
+        for (order, needed) in &round.leases {
+            ledger.reserve(*order, Reservation::Lease, *needed);
+        }
+        let wanted = self.choose(&orders, &mut ledger, &round);
+        if !wanted.is_empty() {
+            let deposit = round.looker.market_params().await?.min_bid_deposit;
+            for batch in wanted.chunks(MAX_BIDS_AT_ONCE) {
+                place(round.looker.chain(), round.key, batch, deposit).await?;
+            }
+        }
+        Ok(ledger)
+    }
+
+    fn choose(
+        &mut self,
+        orders: &[OrderView],
+        ledger: &mut Ledger,
+        round: &Round<'_>,
+    ) -> Vec<(OrderId, Amount)> {
+        let mut wanted = Vec::new();
+        let mut passed = BTreeMap::new();
+        for order in orders
+            .iter()
+            .filter(|order| order.order.owner != round.key.address())
+        {
+            let id = order.order.id;
+            if ledger.holds(id) {
+                continue;
+            }
+            match decide(order, round.offering, ledger, round.prices) {
+                Decision::Bid(rate) => {
+                    ledger.reserve(id, Reservation::Bid, Resources::needed(&order.spec));
+                    self.specs.insert(id, order.spec.clone());
+                    wanted.push((id, rate));
+                }
+                Decision::Pass(reasons) => {
+                    if self.passed.get(&id) != Some(&reasons) {
+                        let said: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+                        tracing::info!(target: LOG, order = %id, "no bid: {}", said.join("; "));
+                    }
+                    passed.insert(id, reasons);
+                }
+            }
+        }
+        self.passed = passed;
+        wanted
+    }
+
+    async fn needed_by(
+        &mut self,
+        order: OrderId,
+        orders: &[OrderView],
+        looker: &Looker,
+    ) -> Result<Resources, ClientError> {
+        if let Some(spec) = self.specs.get(&order) {
+            return Ok(Resources::needed(spec));
+        }
+        let found = match orders.iter().find(|view| view.order.id == order) {
+            Some(view) => Some(view.clone()),
+            None => looker.order(order).await?,
+        };
+        let Some(view) = found else {
+            return Ok(Resources::default());
+        };
+        let needed = Resources::needed(&view.spec);
+        self.specs.insert(order, view.spec);
+        Ok(needed)
+    }
+}
+
+async fn place(
+    chain: &Chain,
+    key: &SigningKey,
+    bids: &[(OrderId, Amount)],
+    deposit: Amount,
+) -> Result<(), ClientError> {
+    let calls = bids
+        .iter()
+        .map(|(order, rate)| {
+            call::<Market>(&MarketCall::Bid {
+                order: *order,
+                rate_uwlk_per_hour: *rate,
+                offer: Vec::new(),
+                deposit,
+            })
+        })
+        .collect::<Vec<_>>();
+    match chain.submit(key, calls).await {
+        Ok(_) => {
+            for (order, rate) in bids {
+                tracing::info!(target: LOG, %order, rate_uwlk_per_hour = rate.0, "bid");
+            }
+            Ok(())
+        }
+        // Calls succeed or fail together: one order that was just withdrawn must not keep the others waiting.
+        Err(ClientError::Refused { .. }) if bids.len() > 1 => {
+            for bid in bids {
+                let outcome = Box::pin(place(chain, key, std::slice::from_ref(bid), deposit)).await;
+                match outcome {
+                    Ok(()) | Err(ClientError::Refused { .. }) => {}
+                    Err(other) => return Err(other),
+                }
+            }
+            Ok(())
+        }
+        Err(error @ ClientError::Refused { .. }) => {
+            tracing::warn!(target: LOG, order = %bids[0].0, %error, "the bid was refused");
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,316 @@
+//! The daemon: assembled here, from top to bottom.
+//!
+//! ```text
+//!   tenants ── peer channel ──> gateway (tenancy) ──> book, manifests, back end
+//!                                    │ wakes
+//!   chain ── proven looks ──> reconcile ──> planner ──> back end        bids, withdrawals ──> chain
+//!                                    └──> routes.json ──> ingress (another process)
+//! ```
+//!
+//! The chain and the engine are the truth. What is kept beside them is the sealed manifests, the ports that tenants have
+//! and the highest height that was ever proven.
+
+pub mod book;
+pub mod look;
+pub mod market;
+pub mod reconcile;
+pub mod report;
+pub mod serve;
+pub mod tenancy;
+pub mod watch;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::sync::Notify;
+use welkin_client::Chain;
+use welkin_client::keyring::Keyring;
+use welkin_modules::matching::Resources;
+use welkin_modules::provider::Providers;
+use welkin_modules::provider::types::{Call as ProviderCall, Profile, Status as ProviderStatus};
+use welkin_modules::spec::Attributes;
+use welkin_p2p::channel::Listener;
+use welkin_p2p::{Keypair, identity};
+use welkin_provider_api::delegation::NonceCache;
+use welkin_runtime::crypto::SigningKey;
+
+pub use watch::{Status, Watch};
+
+use crate::backend::container::Config as ContainerConfig;
+use crate::backend::{Backend, Capabilities, Instance};
+use crate::bid::Offering;
+use crate::config::Config;
+use crate::manifests::{Manifests, SealingKey};
+use look::Looker;
+use reconcile::{Parts, Reconciler};
+use tenancy::Gateway;
+
+/// Log target of the daemon.
+pub const LOG: &str = "welkin::provider";
+
+/// What may be sold of the disk where the operator says nothing: 64 GiB.
+const DEFAULT_STORAGE_BYTES: u64 = 64 << 30;
+/// The name of the socket in the provider's folder on which `status` is answered.
+pub const STATUS_SOCKET: &str = "status.sock";
+
+/// A daemon that is built and does not run yet.
+pub struct Daemon {
+    reconciler: Reconciler,
+    gateway: Gateway,
+    listener: Listener,
+    watch: Watch,
+    home: PathBuf,
+    metrics_listen: Option<std::net::SocketAddr>,
+    /// Held while the daemon runs: two on one folder would fight.
+    _lock: std::fs::File,
+}
+
+/// The provider's account key and the identity of its peer channel.
+pub struct Identity {
+    /// Signs transactions.
+    pub key: SigningKey,
+    /// Identifies the provider on the peer channel. Derived from the account's key, so that a new machine with that key
+    /// is the same provider.
+    pub channel: Keypair,
+}
+
+/// Opens the account's key.
+///
+/// # Errors
+/// What is wrong with the password file or the key, and what to do.
+pub fn identity(config: &Config) -> anyhow::Result<Identity> {
+    let path = &config.password_file;
+    let password = std::fs::read_to_string(path)
+        .with_context(|| format!("the password file {} cannot be read", path.display()))?;
+    let key = Keyring::new(&config.keyring).open(&config.key, password.trim_end_matches('\n'))?;
+    let secret = blake3::derive_key("welkin provider channel identity v1", key.seed().as_ref());
+    Ok(Identity {
+        key,
+        channel: identity::keypair_from_secret(secret),
+    })
+}
+
+/// Builds the daemon: takes its folder, connects to chain and engine, registers the provider, listens.
+///
+/// # Errors
+/// The first part that cannot be built, with what to do about it.
+pub async fn build(config: Config) -> anyhow::Result<Daemon> {
+    std::fs::create_dir_all(&config.home)
+        .with_context(|| format!("the folder {} cannot be made", config.home.display()))?;
+    let lock = take_lock(&config.home)?;
+    let Identity { key, channel } = identity(&config)?;
+    let chain = connect(&config).await?;
+    let instance = Instance {
+        genesis: chain.info().genesis_hash,
+        provider: key.address(),
+    };
+    tracing::info!(target: LOG, provider = %instance.provider, chain = %chain.info().chain_id, "starting");
+
+    let backend: Arc<dyn Backend> = Arc::new(
+        ContainerConfig {
+            engine_socket: config.engine_socket.clone(),
+            instance: instance.clone(),
+            allow_root: config.allow_root,
+            local_images: config.local_images.clone(),
+        }
+        .build()
+        .await?,
+    );
+    let manifests = Arc::new(Manifests::open(
+        config.home.join("manifests"),
+        instance,
+        SealingKey::derive(key.seed()),
+    )?);
+    let listener = listen(&config, &chain, channel).await?;
+    let attributes = attributes(&config, backend.capabilities());
+    let looker = Looker::new(chain.clone(), key.address());
+    register(
+        &looker,
+        &key,
+        profile(&config, &listener, attributes.clone()),
+    )
+    .await?;
+
+    let capacity = capacity(&config, backend.as_ref()).await?;
+    let watch = Watch::new(key.address().to_string(), chain.info().chain_id.clone());
+    let wake = Arc::new(Notify::new());
+    let book = book::Book::default();
+    let gateway = Gateway {
+        chain: chain.info().clone(),
+        provider: key.address(),
+        book: book.clone(),
+        manifests: manifests.clone(),
+        backend: backend.clone(),
+        wake: wake.clone(),
+        reach: report::Reach {
+            http_port: config.public_http_port(),
+            ports_host: config.ports_public_host.clone(),
+        },
+        nonces: Arc::new(Mutex::new(NonceCache::new())),
+    };
+    let offering = Offering {
+        attributes,
+        attestations: looker.attestations().await?,
+    };
+    let reconciler = Parts {
+        looker,
+        key,
+        backend,
+        manifests,
+        book,
+        wake,
+        watch: watch.clone(),
+        offering,
+        capacity,
+        prices: config.prices,
+        home: config.home.clone(),
+        domain: config.domain.clone(),
+        ports: config.ports_first..=config.ports_last,
+        interval: Duration::from_millis(config.reconcile_interval_ms),
+        withdraw_interval: Duration::from_secs(config.withdraw_interval_s),
+    }
+    .build();
+    let (home, metrics_listen) = (config.home, config.metrics_listen);
+    Ok(Daemon {
+        reconciler,
+        gateway,
+        listener,
+        watch,
+        home,
+        metrics_listen,
+        _lock: lock,
+    })
+}
+
+impl Daemon {
+    /// Runs until a part of it fails.
+    ///
+    /// # Errors
+    /// Which part ended, and why.
+    pub async fn run(self) -> anyhow::Result<()> {
+        for address in self.listener.listening() {
+            tracing::info!(target: LOG, %address, peer = %self.listener.local_peer(), "peer channel listens");
+        }
+        let status = serve::status(&self.home.join(STATUS_SOCKET), self.watch.clone()).await?;
+        let metrics = serve::metrics(self.metrics_listen, self.watch.clone()).await?;
+        let blocks = serve::wake_on_blocks(self.reconciler.chain(), self.gateway.wake.clone());
+        let mut gateway = tokio::spawn(serve::tenants(self.listener, self.gateway));
+        let mut reconciler = tokio::spawn(self.reconciler.run());
+        let ended = tokio::select! {
+            ended = &mut gateway => ("gateway", ended),
+            ended = &mut reconciler => ("reconcile loop", ended),
+            () = status => ("status socket", Ok(())),
+            () = metrics => ("metrics", Ok(())),
+            () = blocks => ("block watch", Ok(())),
+        };
+        gateway.abort();
+        reconciler.abort();
+        match ended {
+            (part, Ok(())) => anyhow::bail!("the {part} ended"),
+            (part, Err(error)) => Err(error).with_context(|| format!("the {part} failed")),
+        }
+    }
+}
+
+fn take_lock(home: &std::path::Path) -> anyhow::Result<std::fs::File> {
+    let path = home.join("daemon.lock");
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => anyhow::bail!(
+            "another welkin-provider runs on {}; stop it first, or choose another `home`",
+            home.display()
+        ),
+        Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+/// Connects to the chain, pinned to the genesis file.
+///
+/// # Errors
+/// [`welkin_client::ClientError`].
+pub async fn connect(config: &Config) -> anyhow::Result<Chain> {
+    let trust = welkin_client::Trust::File(config.genesis.clone());
+    let client = welkin_client::Config::new(config.rpc.clone(), config.home.join("chain"), trust);
+    Ok(Chain::connect(client).await?)
+}
+
+async fn listen(config: &Config, chain: &Chain, channel: Keypair) -> anyhow::Result<Listener> {
+    let mut listen = welkin_p2p::channel::Config::new(chain.info().genesis_hash.0);
+    for text in &config.channel_listen {
+        listen.listen.push(identity::parse_address(text)?);
+    }
+    Ok(Listener::start(&listen, channel).await?)
+}
+
+/// What the provider says of itself: the operator's attributes, and what the back end is.
+fn attributes(config: &Config, capabilities: Capabilities) -> Attributes {
+    let mut attributes = config.attributes.clone();
+    attributes.insert("isolation".to_owned(), capabilities.isolation.to_string());
+    let network = if capabilities.network_isolated {
+        "isolated"
+    } else {
+        "open"
+    };
+    attributes.insert("network".to_owned(), network.to_owned());
+    attributes
+}
+
+fn profile(config: &Config, listener: &Listener, attributes: Attributes) -> Profile {
+    let addresses = match config.channel_announce.is_empty() {
+        true => listener
+            .listening()
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        false => config.channel_announce.clone(),
+    };
+    Profile {
+        peer_id: listener.local_peer().to_string(),
+        addresses,
+        attributes,
+        website: config.website.clone(),
+        contact: config.contact.clone(),
+    }
+}
+
+/// Makes the provider's record on chain equal to `profile`.
+async fn register(looker: &Looker, key: &SigningKey, profile: Profile) -> anyhow::Result<()> {
+    let known = looker.registration().await?;
+    let known = known.map(|view| view.provider);
+    let call = match known {
+        Some(known) if known.status == ProviderStatus::Active && known.profile == profile => {
+            return Ok(());
+        }
+        Some(known) if known.status == ProviderStatus::Active => ProviderCall::Update(profile),
+        _ => ProviderCall::Register(profile),
+    };
+    let calls = vec![welkin_client::call::<Providers>(&call)];
+    let chain = looker.chain();
+    chain
+        .submit(key, calls)
+        .await
+        .with_context(|| format!("the provider {} cannot be registered", key.address()))?;
+    tracing::info!(target: LOG, "registered on chain");
+    Ok(())
+}
+
+async fn capacity(config: &Config, backend: &dyn Backend) -> anyhow::Result<Resources> {
+    let has = backend.inventory().await?;
+    let wanted = config.capacity;
+    Ok(Resources {
+        cpu_millis: wanted.cpu_millis.unwrap_or(has.cpu_millis),
+        memory_bytes: wanted
+            .memory_bytes
+            .unwrap_or(has.memory_bytes)
+            .min(has.memory_bytes),
+        gpus: 0,
+        storage_bytes: wanted.storage_bytes.unwrap_or(DEFAULT_STORAGE_BYTES),
+    })
+}
