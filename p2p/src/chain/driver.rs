@@ -247,6 +247,12 @@ impl Driver {
                 message_id,
                 message,
             }) => self.on_message(propagation_source, message_id, &message.topic, message.data),
+            BehaviourEvent::Gossip(gossipsub::Event::Subscribed { peer_id, topic }) => {
+                if let Some(topic) = self.inspector.topic(&topic) {
+                    self.roster.subscribed(peer_id, topic);
+                    self.on_roster_changed();
+                }
+            }
             BehaviourEvent::Gossip(_) => {}
             BehaviourEvent::Requests(event) => {
                 let wire = &mut self.swarm.behaviour_mut().requests;
@@ -274,7 +280,7 @@ impl Driver {
                     return;
                 }
                 self.redial.connected(&peer_id);
-                self.roster.recognised(connection_id);
+                self.roster.recognised(connection_id, peer_id);
                 self.on_roster_changed();
             }
             identify::Event::Error {

@@ -28,3 +28,8 @@ pub use types::{
     Direction, MessageToken, NetworkEvent, PeerInfo, Protocol, PublishError, Reply, RequestError,
     StartError, Topic, Verdict,
 };
+
+// For the simulated twin, which shares everything above the wire.
+pub(crate) use handle::{Answer, Command, Ends, handle};
+pub(crate) use lanes::{Lanes, lanes};
+pub(crate) use roster::Roster;

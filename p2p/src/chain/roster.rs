@@ -8,13 +8,15 @@ use libp2p::{Multiaddr, PeerId};
 
 use super::handle::PeerTable;
 use super::lanes::Lanes;
-use super::types::{Direction, NetworkEvent, PeerInfo};
+use super::types::{Direction, NetworkEvent, PeerInfo, Topic};
 
-/// The connected peers of this network. A peer counts from the moment it has shown that it is of this network.
+/// The connected peers of this network. A peer counts from the moment it has shown that it is of this network and
+/// has asked for all topics: from then on gossip reaches it.
 pub(crate) struct Roster {
     table: PeerTable,
     explicit: BTreeSet<PeerId>,
     endpoints: BTreeMap<ConnectionId, PeerInfo>,
+    newcomers: BTreeMap<PeerId, Newcomer>,
     /// Peers that the node was told about.
     announced: BTreeSet<PeerId>,
     /// All explicit peers are connected.
@@ -23,12 +25,20 @@ pub(crate) struct Roster {
     has_others: bool,
 }
 
+/// What a connected peer has shown so far.
+#[derive(Default)]
+struct Newcomer {
+    recognised_on: Option<ConnectionId>,
+    topics: BTreeSet<Topic>,
+}
+
 impl Roster {
     pub(crate) fn new(table: PeerTable, explicit: BTreeSet<PeerId>) -> Self {
         Self {
             table,
             explicit,
             endpoints: BTreeMap::new(),
+            newcomers: BTreeMap::new(),
             announced: BTreeSet::new(),
             explicit_complete: false,
             has_others: false,
@@ -57,14 +67,36 @@ impl Roster {
     pub(crate) fn closed(&mut self, id: ConnectionId, peer: &PeerId, last: bool) {
         self.endpoints.remove(&id);
         if last {
+            self.newcomers.remove(peer);
             self.with_table(|table| table.remove(peer));
             self.recount();
         }
     }
 
     /// The peer on this connection is of our network.
-    pub(crate) fn recognised(&mut self, id: ConnectionId) {
-        if let Some(info) = self.endpoints.get(&id).cloned() {
+    pub(crate) fn recognised(&mut self, id: ConnectionId, peer: PeerId) {
+        self.newcomers.entry(peer).or_default().recognised_on = Some(id);
+        self.welcome(&peer);
+    }
+
+    /// A connected peer wants the messages of a topic.
+    pub(crate) fn subscribed(&mut self, peer: PeerId, topic: Topic) {
+        self.newcomers.entry(peer).or_default().topics.insert(topic);
+        self.welcome(&peer);
+    }
+
+    fn welcome(&mut self, peer: &PeerId) {
+        let Some(newcomer) = self.newcomers.get(peer) else {
+            return;
+        };
+        if newcomer.topics.len() < Topic::ALL.len() {
+            return;
+        }
+        let endpoint = newcomer
+            .recognised_on
+            .and_then(|id| self.endpoints.get(&id))
+            .cloned();
+        if let Some(info) = endpoint {
             self.with_table(|table| {
                 table.entry(info.peer).or_insert(info);
             });
@@ -73,7 +105,9 @@ impl Roster {
     }
 
     pub(crate) fn is_recognised(&self, peer: &PeerId) -> bool {
-        self.with_table(|table| table.contains_key(peer))
+        self.newcomers
+            .get(peer)
+            .is_some_and(|newcomer| newcomer.recognised_on.is_some())
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -137,44 +171,62 @@ mod tests {
     use super::super::lanes::lanes;
     use super::*;
 
-    fn address() -> Multiaddr {
-        "/ip4/127.0.0.1/tcp/1".parse().unwrap()
+    impl Roster {
+        fn opened_inbound(&mut self, id: usize, peer: PeerId) {
+            let address = "/ip4/127.0.0.1/tcp/1".parse().unwrap();
+            self.opened(
+                ConnectionId::new_unchecked(id),
+                peer,
+                address,
+                Direction::Inbound,
+            );
+        }
+
+        fn showed_everything(&mut self, id: usize, peer: PeerId) {
+            self.recognised(ConnectionId::new_unchecked(id), peer);
+            Topic::ALL
+                .into_iter()
+                .for_each(|topic| self.subscribed(peer, topic));
+        }
     }
 
     #[test]
     fn messages_between_complete_explicit_peers_are_not_passed_on() {
         let (a, b, stranger) = (PeerId::random(), PeerId::random(), PeerId::random());
         let mut roster = Roster::new(PeerTable::default(), [a, b].into());
-        let id = ConnectionId::new_unchecked;
-        roster.opened(id(1), a, address(), Direction::Inbound);
-        roster.recognised(id(1));
+        roster.opened_inbound(1, a);
+        roster.showed_everything(1, a);
         assert!(!roster.reaches_all());
-        roster.opened(id(2), b, address(), Direction::Inbound);
-        roster.recognised(id(2));
+        roster.opened_inbound(2, b);
+        roster.showed_everything(2, b);
         assert!(roster.reaches_all());
         assert!(!roster.must_forward(&a, false));
         assert!(roster.must_forward(&a, true));
-        roster.opened(id(3), stranger, address(), Direction::Inbound);
+        roster.opened_inbound(3, stranger);
         assert!(!roster.must_forward(&a, false), "not recognised yet");
-        roster.recognised(id(3));
+        roster.showed_everything(3, stranger);
         assert!(roster.must_forward(&a, false));
         assert!(roster.must_forward(&stranger, false));
-        roster.closed(id(2), &b, true);
+        roster.closed(ConnectionId::new_unchecked(2), &b, true);
         assert!(!roster.reaches_all());
     }
 
     #[test]
-    fn the_node_hears_of_a_peer_once_and_only_when_recognised() {
+    fn the_node_hears_of_a_peer_once_and_only_when_gossip_reaches_it() {
         let (lanes, mut events) = lanes();
         let peer = PeerId::random();
         let mut roster = Roster::new(PeerTable::default(), BTreeSet::new());
         let id = ConnectionId::new_unchecked;
-        roster.opened(id(1), peer, address(), Direction::Outbound);
-        roster.opened(id(2), peer, address(), Direction::Inbound);
+        roster.opened_inbound(1, peer);
+        roster.opened_inbound(2, peer);
+        roster.recognised(id(1), peer);
+        for topic in &Topic::ALL[1..] {
+            roster.subscribed(peer, *topic);
+        }
         roster.announce(&lanes);
         assert!(events.try_recv().is_none());
-        roster.recognised(id(1));
-        roster.recognised(id(2));
+        roster.subscribed(peer, Topic::ALL[0]);
+        roster.recognised(id(2), peer);
         roster.announce(&lanes);
         assert!(matches!(
             events.try_recv(),
