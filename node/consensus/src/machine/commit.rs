@@ -11,8 +11,8 @@ use super::vote_set::VoteSet;
 use super::{
     Decided, Effect, Held, Machine, Notice, Outcome, Start, Step, Timeout, TimeoutKind, Turn,
 };
-use crate::verify::verify_commit_full;
 use crate::types::{Block, BlockId, Commit, CommitSig, Timestamp, ValidatorSet, VoteType};
+use crate::verify::verify_commit_full;
 
 /// The precommits that decided the last height; late ones are added.
 #[derive(Clone, Debug)]
@@ -77,10 +77,16 @@ impl Machine {
         let Some(commit) = self.commit_for(round, block_id, block_id) else {
             return false;
         };
-        let timely = commit.signatures.iter().zip(self.start.validators.validators());
+        let timely = commit
+            .signatures
+            .iter()
+            .zip(self.start.validators.validators());
         let power = timely.filter(|(entry, _)| matches!(entry, CommitSig::Commit(_)));
         let power = power.map(|(_, validator)| validator.voting_power);
-        self.overtaken.is_some() || self.quorum.is_two_thirds(power.fold(0, u64::saturating_add))
+        self.overtaken.is_some()
+            || self
+                .quorum
+                .is_two_thirds(power.fold(0, u64::saturating_add))
     }
 
     /// The commit to store. That of a peer is taken as it is: an equivocator may have signed the
@@ -145,7 +151,8 @@ impl Machine {
         commit: &Commit,
         turn: &mut Turn<'_>,
     ) -> Outcome {
-        if commit.height != self.start.height || self.overtaken.is_some() || self.decided.is_some() {
+        if commit.height != self.start.height || self.overtaken.is_some() || self.decided.is_some()
+        {
             let future = commit.height > self.start.height;
             return Err(if future {
                 Ignored::Future
@@ -243,7 +250,10 @@ impl Machine {
             .last_commit
             .as_ref()
             .is_none_or(|last| last.votes.is_complete());
-        if self.step != Step::NewHeight || self.overtaken.is_some() || !(complete || self.commit_wait_over) {
+        if self.step != Step::NewHeight
+            || self.overtaken.is_some()
+            || !(complete || self.commit_wait_over)
+        {
             return;
         }
         self.commit_wait_over = false;

@@ -8,6 +8,9 @@ use super::{Effect, Machine, Notice, Outcome, SignRequest, Step, Turn};
 use crate::types::{BlockId, VoteType};
 use std::time::Duration;
 
+/// The blocks of the proposals of so many past rounds are kept: their votes may still come.
+const KEPT_PROPOSALS: u32 = 4;
+
 impl Machine {
     /// Lines 11 to 13. Round 0 waits until its block is due; later rounds are late already.
     pub(super) fn start_round(&mut self, round: u32, turn: &mut Turn<'_>) {
@@ -145,15 +148,14 @@ impl Machine {
             rounds.push(held.round);
             blocks.push(held.block_id);
         }
-        for (round, data) in self.rounds.iter() {
-            if round.saturating_add(1) >= self.round {
-                blocks.extend(data.proposal.as_ref().map(|proposal| proposal.block_id));
+        for (round, data) in self.rounds.iter().rev() {
+            let proposal = data.proposal.as_ref();
+            if round.saturating_add(KEPT_PROPOSALS) >= self.round {
+                blocks.extend(proposal.map(|proposal| proposal.block_id));
                 blocks.extend(data.prevotes.majority());
-                rounds.extend(
-                    data.proposal
-                        .as_ref()
-                        .and_then(|proposal| proposal.pol_round),
-                );
+            }
+            if round.saturating_add(1) >= self.round {
+                rounds.extend(proposal.and_then(|proposal| proposal.pol_round));
             }
         }
         self.rounds.prune(self.round, &rounds);

@@ -215,9 +215,16 @@ impl VoteSet {
         let signatures = places.map(|index| {
             let vote = self.vote_for(&block_id, index);
             let timely = vote.filter(|vote| vote.timestamp > after);
-            timely.map_or(CommitSig::Absent, |vote| CommitSig::of_vote(vote, &block_id))
+            timely.map_or(CommitSig::Absent, |vote| {
+                CommitSig::of_vote(vote, &block_id)
+            })
         });
         let signatures = signatures.collect();
-        Commit { height: self.height, round: self.round, block_id, signatures }
+        Commit {
+            height: self.height,
+            round: self.round,
+            block_id,
+            signatures,
+        }
     }
 }

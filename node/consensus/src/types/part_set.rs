@@ -178,8 +178,8 @@ impl PartSet {
 
     /// The block's bytes, once all parts are here.
     pub fn assemble(&self) -> Option<Vec<u8>> {
-        let bytes = self.parts().flat_map(|part| &part.bytes).copied();
-        self.is_complete().then(|| bytes.collect())
+        let slices: Vec<&[u8]> = self.parts().map(|part| part.bytes.as_slice()).collect();
+        self.is_complete().then(|| slices.concat())
     }
 }
 
