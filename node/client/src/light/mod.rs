@@ -11,9 +11,10 @@
 //! adjacent one of Tendermint's light client. What was verified is kept in a file, and the highest
 //! verified height never goes back.
 
+mod file;
 mod trusted;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -27,8 +28,6 @@ use crate::rpc::{Answered, RpcClient, is_future};
 
 pub use trusted::{Anchor, Conflict, Trusted};
 
-/// Largest file of verified headers.
-const MAX_FILE_BYTES: u64 = 64 << 20;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// How often the file is written at most; the first header, and the last, are written at once.
@@ -115,7 +114,7 @@ impl LightClient {
         );
         let empty = Trusted::new(genesis_hash, first, config.max_headers);
         let file = file.into();
-        let trusted = load(&file, &empty)?.unwrap_or(empty);
+        let trusted = file::load(&file, &empty)?.unwrap_or(empty);
         let chain = ChainInfo {
             chain_id: genesis.chain_id.clone(),
             genesis_hash,
@@ -203,7 +202,7 @@ impl LightClient {
         state.last_saved = Some(Instant::now());
         let snapshot = state.trusted.clone();
         drop(state);
-        save(&self.file, snapshot)
+        file::save(&self.file, snapshot)
     }
 
     /// Finds a height above the anchor's and not above `height` at which the set changed, and makes
@@ -347,7 +346,7 @@ impl LightClient {
             state.trusted.clone()
         };
         let file = self.file.clone();
-        let saved = tokio::task::spawn_blocking(move || save(&file, snapshot)).await;
+        let saved = tokio::task::spawn_blocking(move || file::save(&file, snapshot)).await;
         let saved =
             saved.unwrap_or_else(|error| Err(files::unusable(&self.file, error.to_string())));
         if saved.is_err() {
@@ -406,27 +405,4 @@ fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let nanos = since.map_or(0, |since| since.as_nanos());
     Timestamp::from_unix_nanos(i128::try_from(nanos).unwrap_or(i128::MAX))
-}
-
-fn load(file: &Path, empty: &Trusted) -> Result<Option<Trusted>, ClientError> {
-    let Some(text) = files::read(file, MAX_FILE_BYTES)? else {
-        return Ok(None);
-    };
-    let trusted = empty.from_json(&text).map_err(|reason| {
-        let remedy = "delete it to verify the chain again from its genesis";
-        files::unusable(
-            file,
-            format!("the file of verified headers is damaged: {reason}; {remedy}"),
-        )
-    })?;
-    Ok(Some(trusted))
-}
-
-/// Writes the file, with what other processes wrote to it meanwhile.
-fn save(file: &Path, mut trusted: Trusted) -> Result<(), ClientError> {
-    let _lock = files::lock(&file.with_extension("lock"))?;
-    if let Some(stored) = load(file, &trusted)? {
-        trusted.merge(stored);
-    }
-    files::replace(file, &trusted.to_json())
 }

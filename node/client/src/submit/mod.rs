@@ -7,6 +7,7 @@
 pub mod proof;
 mod send;
 pub mod sequence;
+mod wait;
 
 use welkin_modules::RUNTIME;
 use welkin_runtime::tx::RawCall;
