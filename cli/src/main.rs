@@ -1,3 +1,66 @@
-//! Under construction.
+//! `welkin`: the tenant's command line.
+//!
+//! One file for each command in `commands`. Data goes to stdout, everything else to stderr; the exit code says what kind of
+//! failure it was.
 
-fn main() {}
+mod args;
+mod channel;
+mod commands;
+mod context;
+mod failure;
+mod http;
+mod output;
+
+use structopt::StructOpt;
+
+use args::{Arguments, Command};
+use context::Context;
+use failure::Outcome;
+
+fn main() -> std::process::ExitCode {
+    let arguments = Arguments::from_args();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(2)
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return 1.into();
+        }
+    };
+    let outcome = runtime.block_on(run(arguments));
+    // Tasks that still listen for hints are not waited for.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(code) => code.into(),
+        Err(failure) => {
+            let mark = if output::is_watched() {
+                "\u{1b}[31merror:\u{1b}[0m"
+            } else {
+                "error:"
+            };
+            output::say(format!("{mark} {failure}"));
+            failure.code.into()
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Outcome<u8> {
+    let context = Context::new(&arguments.global)?;
+    match arguments.command {
+        Command::Deploy(options) => commands::deploy::run(&context, options).await?,
+        Command::Plan(options) => commands::plan::run(&context, options).await?,
+        Command::Deployment(command) => commands::deployment::run(&context, command).await?,
+        Command::Lease(command) => return commands::lease::run(&context, command).await,
+        Command::Market(command) => commands::market::run(&context, command).await?,
+        Command::Provider(command) => commands::provider::run(&context, command).await?,
+        Command::Keys(command) => commands::keys::run(&context, command)?,
+        Command::Tx(dynamic) => commands::tx::run(&context, &dynamic.words).await?,
+        Command::Query(dynamic) => commands::query::run(&context, &dynamic.words).await?,
+        Command::Version => commands::version::run(&context)?,
+        Command::Completions { shell } => commands::completions::run(&shell)?,
+    }
+    Ok(0)
+}

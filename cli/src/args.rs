@@ -1,0 +1,256 @@
+//! What can be typed. The only module that knows the argument parser.
+
+use std::path::PathBuf;
+
+use structopt::StructOpt;
+use structopt::clap::AppSettings;
+use welkin_modules::ids::{DeploymentId, LeaseId};
+use welkin_runtime::Address;
+
+use crate::output::Format;
+
+/// Runs applications on other people's machines, from one file, at a known price.
+#[derive(Debug, StructOpt)]
+#[structopt(name = "welkin", setting = AppSettings::VersionlessSubcommands)]
+pub struct Arguments {
+    #[structopt(flatten)]
+    pub global: Global,
+    #[structopt(subcommand)]
+    pub command: Command,
+}
+
+/// Flags of every command.
+#[derive(Clone, Debug, StructOpt)]
+pub struct Global {
+    /// The folder with keys, contexts and what is verified [default: ~/.welkin]
+    #[structopt(long, global = true, env = "WELKIN_HOME")]
+    pub home: Option<PathBuf>,
+    /// The context of config.toml to use
+    #[structopt(long, global = true, env = "WELKIN_CONTEXT")]
+    pub context: Option<String>,
+    /// RPC addresses of nodes, separated by commas; none needs to be trusted [default: http://127.0.0.1:26657]
+    #[structopt(long, global = true, env = "WELKIN_NODE")]
+    pub node: Option<String>,
+    /// The genesis file of the network; remembered after the first use
+    #[structopt(long, global = true, env = "WELKIN_GENESIS")]
+    pub genesis: Option<PathBuf>,
+    /// The key that signs [default: default]
+    #[structopt(long, global = true, env = "WELKIN_KEY")]
+    pub key: Option<String>,
+    /// The file with the key's password; else WELKIN_KEYRING_PASSWORD, else you are asked
+    #[structopt(long, global = true, env = "WELKIN_PASSWORD_FILE")]
+    pub password_file: Option<PathBuf>,
+    /// The form of the output: table, json or yaml
+    #[structopt(
+        short,
+        long,
+        global = true,
+        default_value = "table",
+        env = "WELKIN_OUTPUT"
+    )]
+    pub output: Format,
+}
+
+#[derive(Debug, StructOpt)]
+pub enum Command {
+    /// Orders, takes a bid, hands the application over, and prints its URL
+    Deploy(Deploy),
+    /// Says who could run a file, at what price, and why the others could not
+    Plan(Plan),
+    /// Looks after deployments
+    Deployment(Deployment),
+    /// Looks into what runs
+    Lease(Lease),
+    /// Shows the market
+    Market(Market),
+    /// Shows providers
+    Provider(Provider),
+    /// Looks after keys
+    Keys(Keys),
+    /// Sends any call of any module
+    #[structopt(setting = AppSettings::AllowLeadingHyphen, setting = AppSettings::DisableHelpFlags)]
+    Tx(Dynamic),
+    /// Asks any question of any module, and proves the answer
+    #[structopt(setting = AppSettings::AllowLeadingHyphen, setting = AppSettings::DisableHelpFlags)]
+    Query(Dynamic),
+    /// Prints the version
+    Version,
+    /// Prints completions for a shell: bash, zsh, fish
+    Completions {
+        #[structopt(possible_values = &["bash", "zsh", "fish"])]
+        shell: String,
+    },
+}
+
+#[derive(Debug, StructOpt)]
+pub struct Deploy {
+    /// The SDL file
+    pub file: PathBuf,
+    /// Tokens for the escrow account, in uwlk
+    #[structopt(long, default_value = "5000000", env = "WELKIN_DEPOSIT")]
+    pub deposit: u64,
+    /// How long bids are waited for, in seconds; less where every provider that could bid has done so
+    #[structopt(long, default_value = "10", env = "WELKIN_BID_WAIT")]
+    pub bid_wait: u64,
+    /// Takes this provider's bid instead of the cheapest
+    #[structopt(long, env = "WELKIN_PROVIDER")]
+    pub provider: Option<Address>,
+    /// Asks which bid to take
+    #[structopt(long)]
+    pub choose: bool,
+    /// Takes prices in another denomination as uwlk
+    #[structopt(long)]
+    pub price_as_uwlk: bool,
+    /// Refuses what would only be warned about
+    #[structopt(long)]
+    pub strict: bool,
+    /// How long all of it may take, in seconds; the next run continues
+    #[structopt(long, default_value = "300", env = "WELKIN_TIMEOUT")]
+    pub timeout: u64,
+}
+
+#[derive(Debug, StructOpt)]
+pub struct Plan {
+    /// The SDL file
+    pub file: PathBuf,
+    /// Only reads the file: exit code 0 if it is accepted, 2 if not
+    #[structopt(long)]
+    pub offline: bool,
+    /// Takes prices in another denomination as uwlk
+    #[structopt(long)]
+    pub price_as_uwlk: bool,
+    /// Refuses what would only be warned about
+    #[structopt(long)]
+    pub strict: bool,
+}
+
+#[derive(Debug, StructOpt)]
+pub enum Deployment {
+    /// Lists yours
+    List {
+        /// Whose instead
+        #[structopt(long)]
+        owner: Option<Address>,
+    },
+    /// Shows one, with its money
+    Show { id: DeploymentId },
+    /// Replaces the application by a new version of the file
+    Update {
+        id: DeploymentId,
+        file: PathBuf,
+        /// Takes prices in another denomination as uwlk
+        #[structopt(long)]
+        price_as_uwlk: bool,
+        /// How long it may take, in seconds
+        #[structopt(long, default_value = "300", env = "WELKIN_TIMEOUT")]
+        timeout: u64,
+    },
+    /// Ends it; what is left comes back
+    Close { id: DeploymentId },
+    /// Adds tokens, in uwlk; anybody may
+    Deposit { id: DeploymentId, amount: u64 },
+}
+
+#[derive(Debug, StructOpt)]
+pub enum Lease {
+    /// Shows what its provider says of it
+    Status { id: LeaseId },
+    /// Prints what its services write
+    Logs {
+        id: LeaseId,
+        /// Only of this service
+        #[structopt(long)]
+        service: Vec<String>,
+        /// Goes on as lines come
+        #[structopt(short, long)]
+        follow: bool,
+        /// Only so many of the last lines of each replica
+        #[structopt(long)]
+        tail: Option<u32>,
+    },
+    /// Prints what its provider did
+    Events {
+        id: LeaseId,
+        /// Goes on as they come
+        #[structopt(short, long)]
+        follow: bool,
+    },
+    /// Runs a command in one of its containers
+    Shell {
+        id: LeaseId,
+        /// The service; the first one if not given
+        #[structopt(long)]
+        service: Option<String>,
+        /// The replica
+        #[structopt(long, default_value = "0")]
+        replica: u32,
+        /// Gives the command a terminal
+        #[structopt(short, long)]
+        tty: bool,
+        /// The command; `sh` in a terminal if not given
+        #[structopt(last = true)]
+        command: Vec<String>,
+    },
+}
+
+#[derive(Debug, StructOpt)]
+pub enum Market {
+    /// Lists open orders
+    Orders {
+        /// Only of this deployment
+        #[structopt(long)]
+        deployment: Option<DeploymentId>,
+    },
+    /// Lists the bids on an order
+    Bids { order: LeaseId },
+    /// Lists your active leases
+    Leases {
+        /// Whose instead
+        #[structopt(long)]
+        owner: Option<Address>,
+        /// Of this provider instead
+        #[structopt(long)]
+        provider: Option<Address>,
+    },
+}
+
+#[derive(Debug, StructOpt)]
+pub enum Provider {
+    /// Lists all
+    List,
+    /// Shows one
+    Show { address: Address },
+}
+
+#[derive(Debug, StructOpt)]
+pub enum Keys {
+    /// Makes a new key and prints the phrase that restores it, once
+    Add { name: String },
+    /// Lists keys
+    List,
+    /// Shows one, without its secret
+    Show { name: String },
+    /// Restores a key from the phrase on standard input
+    Import { name: String },
+    /// Prints the secret of a key, in hexadecimal digits
+    Export {
+        name: String,
+        /// Says that the secret may be printed
+        #[structopt(long)]
+        unsafe_print: bool,
+    },
+    /// Deletes a key for good
+    Delete {
+        name: String,
+        /// Does not ask
+        #[structopt(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, StructOpt)]
+pub struct Dynamic {
+    /// MODULE NAME --field value ...; without arguments, what there is
+    #[structopt(multiple = true)]
+    pub words: Vec<String>,
+}

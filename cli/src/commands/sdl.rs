@@ -1,0 +1,69 @@
+//! Reading an SDL file, and what is made of it.
+
+use std::path::Path;
+
+use welkin_client::Chain;
+use welkin_modules::deployment::types::Nonce;
+use welkin_provider_api::manifest::{Built, Commitment, build, commit, derive_salt};
+use welkin_provider_api::sdl::{self, Sdl, Strictness};
+use welkin_runtime::crypto::SigningKey;
+
+use crate::failure::{Failure, Outcome};
+use crate::output::say;
+
+/// Reads and checks a file; remarks that are no errors are said.
+///
+/// # Errors
+/// The file cannot be read, or is not accepted: where, why, and what to do.
+pub fn read(path: &Path, strict: bool) -> Outcome<Sdl> {
+    let length = std::fs::metadata(path)
+        .map_err(|error| unreadable(path, &error))?
+        .len();
+    let limit = sdl::MAX_BYTES as u64;
+    if length > limit {
+        let text = format!(
+            "{}:1:1: error: the file has {length} bytes; an SDL file has at most {limit}",
+            path.display()
+        );
+        return Err(Failure::usage(text));
+    }
+    let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
+    let strictness = if strict {
+        Strictness::Strict
+    } else {
+        Strictness::Lenient
+    };
+    let sdl = sdl::parse(&path.display().to_string(), &bytes, strictness)?;
+    if !sdl.warnings.is_empty() {
+        say(sdl.warnings.to_string());
+    }
+    Ok(sdl)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::usage(format!("{}: {error}", path.display()))
+}
+
+/// The manifests and groups of a file.
+///
+/// # Errors
+/// Its prices are in another money, or something in it cannot be put into a manifest.
+pub fn groups(sdl: &Sdl, price_as_uwlk: bool) -> Outcome<Vec<Built>> {
+    sdl.check_denomination(price_as_uwlk)?;
+    Ok(build(sdl)?)
+}
+
+/// The commitment to the groups' manifests, with salts that only this account can make.
+pub fn commitment(groups: &[Built], chain: &Chain, key: &SigningKey, nonce: &Nonce) -> Commitment {
+    let (genesis, owner) = (chain.info().genesis_hash, key.address());
+    commit(groups.iter().map(|group| {
+        let salt = derive_salt(
+            key.seed(),
+            &genesis,
+            &owner,
+            &nonce.0,
+            &group.manifest.group,
+        );
+        (&group.manifest, salt)
+    }))
+}
