@@ -39,6 +39,7 @@ pub mod start;
 pub mod net;
 pub mod sync;
 pub mod node;
+pub mod metrics;
 pub mod rpc;
 pub mod shell;
 pub mod lock;

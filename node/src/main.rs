@@ -1,3 +1,40 @@
-//! Under construction.
+//! `welkind`: the validator and full node.
 
-fn main() {}
+mod commands;
+
+use commands::Command;
+use std::process::ExitCode;
+use structopt::StructOpt;
+use tracing_subscriber::EnvFilter;
+use welkin_node::config::{LogConfig, LogFormat};
+
+/// A validator or full node of a Welkin network.
+#[derive(Debug, StructOpt)]
+#[structopt(name = "welkind")]
+struct Arguments {
+    #[structopt(subcommand)]
+    command: Command,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    match commands::run(arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("welkind: {why:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Sends logs to stderr, as the configuration or `WELKIN_LOG` says.
+fn start_logging(config: &LogConfig) -> anyhow::Result<()> {
+    let filter = std::env::var("WELKIN_LOG").unwrap_or_else(|_| config.filter.clone());
+    let filter = EnvFilter::try_new(&filter).map_err(|why| anyhow::anyhow!("log filter `{filter}`: {why}"))?;
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.format {
+        LogFormat::Text => logs.init(),
+        LogFormat::Json => logs.json().init(),
+    }
+    Ok(())
+}

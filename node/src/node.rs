@@ -8,6 +8,7 @@ use crate::config::{ConfigError, NodeConfig};
 use crate::disk::{Disk, StorageError};
 use crate::evidence::EvidencePool;
 use crate::ledger::{Ledger, LedgerError};
+use crate::lock::FolderLock;
 use crate::mempool::Mempool;
 use crate::net::{self, Pump};
 use crate::shell::{self, DiskThread, Executor};
@@ -51,6 +52,8 @@ pub struct Build {
     pub events: Events,
     /// A fresh random number for new files of the WAL.
     pub salt: u64,
+    /// The data folder, which is this node's alone.
+    pub lock: Arc<FolderLock>,
     /// Ends the node.
     pub stop: Stop,
 }
@@ -84,6 +87,7 @@ pub struct Running {
     network: Handle,
     shell: JoinHandle<()>,
     helpers: Vec<JoinHandle<()>>,
+    _lock: Arc<FolderLock>,
 }
 
 /// What others may ask of a running node.
@@ -99,7 +103,7 @@ pub struct NodeHandle {
 impl Build {
     /// Starts all parts. Consensus begins when the node has caught up with its peers.
     pub fn start(self) -> Result<Running, NodeError> {
-        let Build { config, disk, wal, ledger, signer, network, events, salt, stop } = self;
+        let Build { config, disk, wal, ledger, signer, network, events, salt, lock, stop } = self;
         let chain_id = ledger.info().chain_id.clone();
         let own = signer.as_ref().map(Signer::public_key);
         let wal = Wal::open(disk, &wal, &WalConfig::new(ledger.info().genesis_hash.0, salt))?;
@@ -132,12 +136,12 @@ impl Build {
             ledger: ledger.clone(),
         };
         let helpers = vec![
-            tokio::spawn(pump.run(events)),
-            tokio::spawn(sync.run()),
-            tokio::spawn(net::tell_transactions(network.clone(), ends.outgoing)),
-            tokio::spawn(net::pull_transactions(network.clone(), mempool.clone())),
+            stop.spawn("network", pump.run(events)),
+            stop.spawn("sync", sync.run()),
+            stop.spawn("tell transactions", net::tell_transactions(network.clone(), ends.outgoing)),
+            stop.spawn("pull transactions", net::pull_transactions(network.clone(), mempool.clone())),
         ];
-        let shell = tokio::spawn(shell::run(shell::Parts {
+        let shell = stop.spawn("shell", shell::run(shell::Parts {
             rules,
             machine,
             disk,
@@ -155,7 +159,7 @@ impl Build {
             stop: stop.clone(),
         }));
         let handle = NodeHandle { config, ledger: ledger.clone(), mempool, network: network.clone(), progress, own };
-        Ok(Running { handle: Arc::new(handle), stop, ledger, network, shell, helpers })
+        Ok(Running { handle: Arc::new(handle), stop, ledger, network, shell, helpers, _lock: lock })
     }
 }
 

@@ -47,6 +47,36 @@ impl Stop {
         reason.ok().and_then(|reason| reason.clone()).unwrap_or(Reason::Asked)
     }
 
+    /// Ends the node if what holds this panics. Every task and thread of the node holds one.
+    pub fn guard(&self, name: &'static str) -> Guard {
+        Guard { stop: self.clone(), name }
+    }
+
+    /// Starts a task that ends the node if it panics.
+    pub fn spawn<F>(&self, name: &'static str, task: F) -> tokio::task::JoinHandle<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let guard = self.guard(name);
+        tokio::spawn(async move {
+            task.await;
+            drop(guard);
+        })
+    }
+
+    /// Starts a thread that ends the node if it panics.
+    pub fn thread(
+        &self,
+        name: &'static str,
+        run: impl FnOnce() + Send + 'static,
+    ) -> std::io::Result<std::thread::JoinHandle<()>> {
+        let guard = self.guard(name);
+        std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            run();
+            drop(guard);
+        })
+    }
+
     fn set(&self, reason: Reason) {
         self.0.send_if_modified(|current| {
             let first = current.is_none();
@@ -55,5 +85,36 @@ impl Stop {
             }
             first
         });
+    }
+}
+
+/// See [`Stop::guard`].
+#[derive(Debug)]
+pub struct Guard {
+    stop: Stop,
+    name: &'static str,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.stop.fail(format!("`{}` panicked: this is a bug of the program", self.name));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_reason_wins_and_a_panic_is_one() {
+        let stop = Stop::default();
+        assert_eq!(stop.reason(), None);
+        let task = stop.spawn("a task", async { panic!("on purpose") });
+        assert!(task.await.is_err());
+        stop.ask();
+        let reason = stop.wait().await;
+        assert!(matches!(reason, Reason::Failed(why) if why.contains("a task")));
     }
 }

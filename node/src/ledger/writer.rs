@@ -29,12 +29,13 @@ impl StoreWriter {
         stop: Stop,
     ) -> std::io::Result<Self> {
         let (queue, batches) = sync_channel(WAITING);
+        let stop_on_panic = stop.clone();
         let run = move || {
             if let Err(why) = write_all(&*store, &tree, &recent, &batches) {
                 stop.fail(format!("the state store failed: {why}"));
             }
         };
-        let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(run)?;
+        let thread = stop_on_panic.thread("store-writer", run)?;
         Ok(StoreWriter { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
     }
 

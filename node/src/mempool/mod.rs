@@ -89,8 +89,9 @@ impl Mempool {
             next_rechecked: Mutex::new(Address([0; 20])),
             marks: Mutex::default(),
         });
+        let stop_on_panic = stop.clone();
         let intake = Intake { mempool: Arc::downgrade(&mempool), ledger, arrivals, outgoing: told, stop };
-        std::thread::Builder::new().name("mempool".to_owned()).spawn(move || intake.run())?;
+        stop_on_panic.thread("mempool", move || intake.run())?;
         Ok((mempool, MempoolEnds { outgoing }))
     }
 

@@ -43,13 +43,14 @@ impl DiskThread {
         stop: Stop,
     ) -> std::io::Result<Self> {
         let (jobs, queue) = channel();
+        let stop_on_panic = stop.clone();
         let worker = Worker { wal, signer, chain_id, answers };
         let run = move || {
             if let Err(why) = worker.run(&queue) {
                 stop.fail(format!("{why}"));
             }
         };
-        let thread = std::thread::Builder::new().name("wal".to_owned()).spawn(run)?;
+        let thread = stop_on_panic.thread("wal", run)?;
         Ok(DiskThread { jobs, thread })
     }
 

@@ -19,6 +19,7 @@ enum Job {
     Build(ValueRequest),
     Commit(Box<Decided>),
     TakeOver { blocks: Vec<Decision>, reply: oneshot::Sender<TakenOver> },
+    End,
 }
 
 /// What came of blocks that a peer sent.
@@ -51,13 +52,14 @@ impl Executor {
         stop: Stop,
     ) -> std::io::Result<Self> {
         let (jobs, queue) = channel();
+        let stop_on_panic = stop.clone();
         let worker = Worker { ledger, mempool, evidence, answers };
         let run = move || {
             if let Err(why) = worker.run(&queue) {
                 stop.fail(why.to_string());
             }
         };
-        let thread = std::thread::Builder::new().name("executor".to_owned()).spawn(run)?;
+        let thread = stop_on_panic.thread("executor", run)?;
         Ok(Executor { jobs, thread })
     }
 
@@ -81,9 +83,9 @@ impl Executor {
         TakeOver(self.jobs.clone())
     }
 
-    /// Finishes what is under way, and ends the thread once nobody can hand it work.
+    /// Finishes what is under way, and ends the thread.
     pub fn finish(self) {
-        drop(self.jobs);
+        self.send(Job::End);
         // A thread that panicked has told so itself.
         let _ = self.thread.join();
     }
@@ -118,6 +120,7 @@ impl Worker {
                 Job::Validate { height, block_id, block } => self.validate(height, block_id, &block)?,
                 Job::Build(request) => self.build(&request)?,
                 Job::Commit(decided) => self.commit(*decided)?,
+                Job::End => break,
                 Job::TakeOver { blocks, reply } => {
                     let taken = self.take_over(&blocks)?;
                     // Who asked may have gone.
