@@ -47,7 +47,7 @@ mod tests;
 use welkin_runtime::{Ctx, Invariant, Module, Result, StorageItem};
 
 pub use calls::{close, close_payment, open, open_payment, prune, prune_payment, touch};
-pub(crate) use state::{is_closed, is_open, payment_is_open};
+pub(crate) use state::{count_open_payments, is_closed, is_open, payment_is_open};
 pub use types::*;
 
 /// The module.

@@ -63,6 +63,19 @@ pub(crate) fn payment_is_open(ctx: &Ctx, lease: &LeaseId) -> Result<bool> {
     Ok(payment.is_some_and(|payment| payment.state == PaymentState::Open))
 }
 
+/// How many leases are being paid in all, for invariants.
+pub(crate) fn count_open_payments(ctx: &Ctx) -> Result<usize, String> {
+    let mut count = 0;
+    crate::each(
+        |after| ACCOUNTS.page(ctx, after, crate::EACH_PAGE),
+        |_, account| {
+            count += account.open_payments as usize;
+            Ok(())
+        },
+    )?;
+    Ok(count)
+}
+
 /// Whether the account of a deployment is closed; nothing if there is none.
 pub(crate) fn is_closed(ctx: &Ctx, deployment: DeploymentId) -> Result<Option<bool>> {
     let account = ACCOUNTS.get(ctx, &deployment)?;

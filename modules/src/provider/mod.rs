@@ -31,7 +31,7 @@ mod tests;
 use welkin_runtime::{Ctx, Invariant, Module, Result, StorageItem};
 
 pub use calls::{active, disengage, engage, mismatches};
-pub(crate) use state::engagements;
+pub(crate) use state::all_engagements;
 pub use types::*;
 
 /// The module.

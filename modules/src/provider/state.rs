@@ -1,5 +1,7 @@
 //! Storage of providers.
 
+use std::collections::BTreeMap;
+
 use welkin_runtime::{
     Address, Amount, Ctx, Index, IndexedMap, Invariant, Item, Map, Result, StorageItem, Time,
 };
@@ -57,8 +59,21 @@ pub(super) fn address() -> Address {
 }
 
 /// Open bids and active leases of a provider.
-pub(crate) fn engagements(ctx: &Ctx, provider: &Address) -> Result<u32> {
+pub(super) fn engagements(ctx: &Ctx, provider: &Address) -> Result<u32> {
     ENGAGEMENTS.get_or_default(ctx, provider)
+}
+
+/// The engagements of all providers that have any, for invariants.
+pub(crate) fn all_engagements(ctx: &Ctx) -> Result<BTreeMap<Address, u32>, String> {
+    let mut all = BTreeMap::new();
+    crate::each(
+        |after| ENGAGEMENTS.page(ctx, after, crate::EACH_PAGE),
+        |address, count| {
+            all.insert(*address, *count);
+            Ok(())
+        },
+    )?;
+    Ok(all)
 }
 
 fn holds_what_it_owes(ctx: &Ctx) -> Result<(), String> {
