@@ -56,7 +56,7 @@ pub enum ClientError {
     /// its expiry height; sending the same call again may do it twice.
     #[error(
         "it is not known what became of transaction {id}: {reason}; it may be executed up to height \
-         {expiry_height}; look it up with `welkin query tx {id}`"
+         {expiry_height}: look at what it should have changed before you send it again"
     )]
     Unconfirmed {
         /// The transaction.

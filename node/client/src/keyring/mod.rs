@@ -298,7 +298,7 @@ mod tests {
         let (_folder, keyring) = keyring();
         let key = SigningKey::from_seed(&[9; 32]);
         let entry = keyring.add("alice", &key, "correct horse").unwrap();
-        assert_eq!(keyring.list().unwrap(), [entry.clone()]);
+        assert_eq!(keyring.list().unwrap(), std::slice::from_ref(&entry));
         assert_eq!(
             keyring.open("alice", "correct horse").unwrap().seed(),
             &[9; 32]

@@ -105,11 +105,14 @@ impl Trusted {
 
     /// Remembers validators that a verified header named.
     pub fn add_anchor(&mut self, anchor: Anchor) {
-        if anchor.height > self.first.height {
-            self.anchors.insert(anchor.height, anchor);
+        let height = anchor.height;
+        if height > self.first.height {
+            self.anchors.insert(height, anchor);
         }
+        // The new one stays: whoever found it goes on from there.
         while self.anchors.len() > MAX_ANCHORS {
-            self.anchors.pop_first();
+            let oldest = self.anchors.keys().find(|other| **other != height).copied();
+            oldest.map(|oldest| self.anchors.remove(&oldest));
         }
     }
 
@@ -197,5 +200,50 @@ impl Trusted {
         }
         trusted.highest = trusted.highest.max(stored.highest);
         Ok(trusted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use welkin_consensus::types::{PublicKey, ValidatorUpdate};
+    use welkin_runtime::crypto::SigningKey;
+
+    use super::*;
+
+    fn anchor(height: u64, power: u64) -> Anchor {
+        let public_key = PublicKey(SigningKey::from_seed(&[1; 32]).public_key());
+        let member = ValidatorUpdate { public_key, power };
+        Anchor::new(height, ValidatorSet::new(&[member]).unwrap())
+    }
+
+    #[test]
+    fn of_many_anchors_the_new_one_and_the_genesis_stay() {
+        let mut trusted = Trusted::new(Hash([0; 32]), anchor(1, 1), 10);
+        let count = MAX_ANCHORS as u64;
+        for height in 0..count {
+            trusted.add_anchor(anchor(1_000 + height, 2));
+        }
+        trusted.add_anchor(anchor(50, 3));
+        assert_eq!(trusted.anchor(60).height, 50);
+        assert_eq!(trusted.anchor(49).height, 1);
+        assert_eq!(trusted.anchor(5_000).height, 999 + count);
+        assert_eq!(trusted.anchors.len(), MAX_ANCHORS);
+    }
+
+    #[test]
+    fn the_file_gives_back_what_was_trusted_and_only_to_its_network() {
+        let mut trusted = Trusted::new(Hash([0; 32]), anchor(1, 1), 10);
+        trusted.add_anchor(anchor(7, 5));
+        trusted.highest = 40;
+        let text = trusted.to_json();
+        let empty = Trusted::new(Hash([0; 32]), anchor(1, 1), 10);
+        assert_eq!(empty.from_json(&text).unwrap(), trusted);
+        let other = Trusted::new(Hash([9; 32]), anchor(1, 1), 10);
+        assert!(other.from_json(&text).unwrap_err().contains("network"));
+        assert!(
+            empty
+                .from_json(&text.replace("\"format\":1", "\"format\":2"))
+                .is_err()
+        );
     }
 }

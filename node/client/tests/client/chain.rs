@@ -58,7 +58,12 @@ impl TestChain {
         let members = keys.iter().zip(powers).map(|(key, power)| {
             let public_key = PublicKey(key.public_key());
             let (address, name) = (public_key.address(), String::new());
-            GenesisValidator { address, public_key, power: *power, name }
+            GenesisValidator {
+                address,
+                public_key,
+                power: *power,
+                name,
+            }
         });
         let accounts = (0..8).map(|number| (account(number).address(), Amount(WEALTH)));
         let genesis = Genesis {
@@ -78,12 +83,23 @@ impl TestChain {
         store.commit(batch, 0).unwrap();
         let state = ChainState::from_genesis(&genesis, AppHash(root.0.to_vec())).unwrap();
         let (blocks, pool) = (BTreeMap::new(), Vec::new());
-        TestChain { keys, genesis, state, tree, store, blocks, pool }
+        TestChain {
+            keys,
+            genesis,
+            state,
+            tree,
+            store,
+            blocks,
+            pool,
+        }
     }
 
     pub fn info(&self) -> ChainInfo {
         let genesis_hash = self.genesis.hash().unwrap();
-        ChainInfo { chain_id: CHAIN_ID.to_owned(), genesis_hash }
+        ChainInfo {
+            chain_id: CHAIN_ID.to_owned(),
+            genesis_hash,
+        }
     }
 
     pub fn height(&self) -> u64 {
@@ -115,9 +131,17 @@ impl TestChain {
             return Ok(());
         }
         let view = self.tree.view(self.height()).unwrap();
-        let limits = BlockLimits { max_bytes: 1 << 20, max_gas: u64::MAX };
+        let limits = BlockLimits {
+            max_bytes: 1 << 20,
+            max_gas: u64::MAX,
+        };
         let (chain, height) = (&self.info(), self.height() + 1);
-        let check = TxCheck { chain, height, limits, signatures: &NoCache };
+        let check = TxCheck {
+            chain,
+            height,
+            limits,
+            signatures: &NoCache,
+        };
         match RUNTIME.check_tx(&view, &check, raw) {
             Ok(_) => Ok(()),
             Err(welkin_runtime::execute::ExecuteError::Refused(error)) => Err(error),
@@ -135,10 +159,15 @@ impl TestChain {
 
     /// Makes the next block, lets all validators sign it, and goes on.
     pub fn produce(&mut self, txs: Vec<Vec<u8>>, updates: Vec<ValidatorUpdate>) -> u64 {
-        let last_commit = self.blocks.get(&self.height()).map(|last| last.commit.clone());
+        let last_commit = self
+            .blocks
+            .get(&self.height())
+            .map(|last| last.commit.clone());
         let proposer = self.state.validators.proposer().address;
         let last_commit = last_commit.unwrap_or_default();
-        let block = self.state.make_block(txs, EvidenceList::default(), last_commit, proposer);
+        let block = self
+            .state
+            .make_block(txs, EvidenceList::default(), last_commit, proposer);
         let id = block.id(&block.part_set());
         let (height, time) = (block.header.height, block.header.time);
         let (results, root) = self.execute(&block);
@@ -158,7 +187,13 @@ impl TestChain {
         let validators = self.state.validators.clone();
         let commit = self.commit(&validators, height, id, time.plus_nanos(1_000_000_000));
         self.state = next;
-        let produced = Produced { block, id, commit, validators, results };
+        let produced = Produced {
+            block,
+            id,
+            commit,
+            validators,
+            results,
+        };
         self.blocks.insert(height, produced);
         height
     }
@@ -166,10 +201,18 @@ impl TestChain {
     fn execute(&mut self, block: &Block) -> (Vec<TxResult>, Hash) {
         let header = &block.header;
         let time = header.time.to_runtime().unwrap();
-        let info = BlockInfo { height: header.height, time, ..BlockInfo::default() };
+        let info = BlockInfo {
+            height: header.height,
+            time,
+            ..BlockInfo::default()
+        };
         let view = self.tree.view(header.height - 1).unwrap();
         let transactions = &block.data.txs;
-        let input = BlockInput { block: info, transactions, invariants: Invariants::Trusted };
+        let input = BlockInput {
+            block: info,
+            transactions,
+            invariants: Invariants::Trusted,
+        };
         let output = RUNTIME.execute_block(&view, input).unwrap();
         drop(view);
         let (root, batch) = self.tree.commit(header.height, &output.writes).unwrap();
@@ -179,7 +222,13 @@ impl TestChain {
     }
 
     /// Everybody's precommits.
-    pub fn commit(&self, set: &ValidatorSet, height: u64, block_id: BlockId, time: Timestamp) -> Commit {
+    pub fn commit(
+        &self,
+        set: &ValidatorSet,
+        height: u64,
+        block_id: BlockId,
+        time: Timestamp,
+    ) -> Commit {
         let everybody: BTreeSet<usize> = (0..set.len()).collect();
         self.commit_of(set, height, block_id, time, &everybody)
     }
@@ -193,26 +242,35 @@ impl TestChain {
         timestamp: Timestamp,
         voters: &BTreeSet<usize>,
     ) -> Commit {
-        let entries = set.validators().iter().enumerate().map(|(place, validator)| {
-            if !voters.contains(&place) {
-                return CommitSig::Absent;
-            }
-            let mut vote = Vote {
-                vote_type: VoteType::Precommit,
-                height,
-                round: 0,
-                block_id,
-                timestamp,
-                validator_address: validator.address,
-                validator_index: place as u32,
-                signature: None,
-            };
-            let mut keys = self.keys.iter();
-            let key = keys.find(|key| PublicKey(key.public_key()) == validator.public_key);
-            vote.signature = Some(Signature(key.unwrap().sign(&vote.sign_bytes(CHAIN_ID))));
-            CommitSig::of_vote(&vote, &block_id)
-        });
-        Commit { height, round: 0, block_id, signatures: entries.collect() }
+        let entries = set
+            .validators()
+            .iter()
+            .enumerate()
+            .map(|(place, validator)| {
+                if !voters.contains(&place) {
+                    return CommitSig::Absent;
+                }
+                let mut vote = Vote {
+                    vote_type: VoteType::Precommit,
+                    height,
+                    round: 0,
+                    block_id,
+                    timestamp,
+                    validator_address: validator.address,
+                    validator_index: place as u32,
+                    signature: None,
+                };
+                let mut keys = self.keys.iter();
+                let key = keys.find(|key| PublicKey(key.public_key()) == validator.public_key);
+                vote.signature = Some(Signature(key.unwrap().sign(&vote.sign_bytes(CHAIN_ID))));
+                CommitSig::of_vote(&vote, &block_id)
+            });
+        Commit {
+            height,
+            round: 0,
+            block_id,
+            signatures: entries.collect(),
+        }
     }
 
     /// How a client reaches this chain at these servers, with a folder of its own.

@@ -14,7 +14,10 @@ use super::server::Server;
 
 fn client(server: &Server, folder: &std::path::Path) -> LightClient {
     let rpc = RpcClient::new(&[server.url()], Limits::default()).unwrap();
-    let config = LightConfig { wait_ms: 200, ..LightConfig::default() };
+    let config = LightConfig {
+        wait_ms: 200,
+        ..LightConfig::default()
+    };
     let genesis = server.chain().genesis.clone();
     LightClient::open(rpc, &genesis, folder.join("headers.json"), config).unwrap()
 }
@@ -31,13 +34,20 @@ fn changing() -> TestChain {
     let update = vec![chain.update(4, 30)];
     chain.produce(vec![], update);
     chain.grow(9);
-    let update = vec![chain.update(0, 0), chain.update(1, 0), chain.update(5, 50), chain.update(6, 5)];
+    let update = vec![
+        chain.update(0, 0),
+        chain.update(1, 0),
+        chain.update(5, 50),
+        chain.update(6, 5),
+    ];
     chain.produce(vec![], update);
     let update = vec![chain.update(2, 0), chain.update(3, 0)];
     chain.produce(vec![], update);
     chain.grow(20);
     let update = [(0, 10), (1, 10), (2, 10), (3, 10), (4, 0), (5, 0), (6, 0)];
-    let update = update.map(|(number, power)| chain.update(number, power)).to_vec();
+    let update = update
+        .map(|(number, power)| chain.update(number, power))
+        .to_vec();
     chain.produce(vec![], update);
     chain.grow(17);
     chain
@@ -62,7 +72,10 @@ async fn while_the_validators_stay_any_header_takes_one_request() {
     let folder = tempfile::tempdir().unwrap();
     let light = client(&server, folder.path());
     for height in [50, 7, 1, 50] {
-        assert_eq!(light.header(height).await.unwrap().header(), &header(&server, height));
+        assert_eq!(
+            light.header(height).await.unwrap().header(),
+            &header(&server, height)
+        );
     }
     assert_eq!(light.highest(), 50);
     assert_eq!(server.count("commit"), 3);
@@ -75,7 +88,11 @@ async fn changes_of_the_validators_are_followed_one_by_one() {
     let light = client(&server, folder.path());
     for height in [60, 1, 13, 12, 22, 23, 24, 40, 43, 44, 45, 59] {
         let found = light.header(height).await;
-        assert_eq!(found.unwrap().header(), &header(&server, height), "{height}");
+        assert_eq!(
+            found.unwrap().header(),
+            &header(&server, height),
+            "{height}"
+        );
     }
 }
 
@@ -87,7 +104,10 @@ async fn what_was_verified_is_there_after_a_restart_and_the_highest_stays() {
     server.count("");
     let again = client(&server, folder.path());
     assert_eq!(again.highest(), 60);
-    assert_eq!(again.header(60).await.unwrap().header(), &header(&server, 60));
+    assert_eq!(
+        again.header(60).await.unwrap().header(),
+        &header(&server, 60)
+    );
     assert_eq!(server.count("commit"), 0);
     again.header(3).await.unwrap();
     assert_eq!(again.highest(), 60);
@@ -97,7 +117,10 @@ async fn what_was_verified_is_there_after_a_restart_and_the_highest_stays() {
 async fn two_processes_of_a_user_take_nothing_back_from_each_other() {
     let server = Server::start(changing()).await;
     let folder = tempfile::tempdir().unwrap();
-    let (one, other) = (client(&server, folder.path()), client(&server, folder.path()));
+    let (one, other) = (
+        client(&server, folder.path()),
+        client(&server, folder.path()),
+    );
     one.header(60).await.unwrap();
     other.header(5).await.unwrap();
     drop(one);
@@ -226,7 +249,10 @@ async fn two_signed_headers_of_one_height_are_noticed() {
 async fn a_block_that_does_not_come_is_a_timeout() {
     let server = Server::start(changing()).await;
     let folder = tempfile::tempdir().unwrap();
-    let error = client(&server, folder.path()).header(1_000).await.unwrap_err();
+    let error = client(&server, folder.path())
+        .header(1_000)
+        .await
+        .unwrap_err();
     assert!(matches!(error, ClientError::TimedOut { .. }), "{error}");
     assert_eq!(error.exit_code(), 6);
 }
@@ -237,11 +263,17 @@ async fn a_folder_belongs_to_one_network() {
     let folder = tempfile::tempdir().unwrap();
     let config = server.chain().config(vec![server.url()], folder.path());
     Chain::connect(config.clone()).await.unwrap();
-    let pinned = welkin_client::Config { trust: welkin_client::Trust::Pinned, ..config.clone() };
+    let pinned = welkin_client::Config {
+        trust: welkin_client::Trust::Pinned,
+        ..config.clone()
+    };
     Chain::connect(pinned).await.unwrap();
     let other = TestChain::new(&[7]).genesis;
     let trust = welkin_client::Trust::Document(Box::new(other));
-    let error = Chain::connect(welkin_client::Config { trust, ..config }).await.err().unwrap();
+    let error = Chain::connect(welkin_client::Config { trust, ..config })
+        .await
+        .err()
+        .unwrap();
     assert!(matches!(error, ClientError::OtherNetwork { .. }), "{error}");
 }
 
@@ -255,7 +287,10 @@ async fn a_genesis_from_a_server_has_the_hash_that_was_asked_for() {
     server.lie(|_, _, result| result["genesis"]["validators"][0]["power"] = json!("99"));
     assert_lie(Chain::connect(config.clone()).await.map(|_| ()), "hash");
     server.behave(super::server::Manner::Honest);
-    assert_eq!(Chain::connect(config).await.unwrap().info().genesis_hash, hash);
+    assert_eq!(
+        Chain::connect(config).await.unwrap().info().genesis_hash,
+        hash
+    );
 }
 
 proptest! {

@@ -15,7 +15,9 @@ async fn server() -> Server {
 }
 
 fn limits() -> Limits {
-    Limits { request_timeout_ms: 300 }
+    Limits {
+        request_timeout_ms: 300,
+    }
 }
 
 #[tokio::test]
@@ -44,7 +46,9 @@ async fn what_is_no_answer_is_passed_over_and_alone_it_is_named_with_the_reason(
     ] {
         let bad = server().await;
         bad.behave(manner);
-        let patient = Limits { request_timeout_ms: if words == "longer than" { 20_000 } else { 300 } };
+        let patient = Limits {
+            request_timeout_ms: if words == "longer than" { 20_000 } else { 300 },
+        };
         let alone = RpcClient::new(&[bad.url()], patient).unwrap();
         let error = alone.status().await.unwrap_err();
         assert!(matches!(error, ClientError::Unreachable { .. }), "{error}");
@@ -66,7 +70,16 @@ async fn a_server_that_is_not_there_is_passed_over_and_nothing_was_sent_to_it() 
     drop(listener);
     let alone = RpcClient::new(std::slice::from_ref(&nobody), limits()).unwrap();
     let error = alone.status().await.unwrap_err();
-    assert!(matches!(error, ClientError::Unreachable { maybe_sent: false, .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            ClientError::Unreachable {
+                maybe_sent: false,
+                ..
+            }
+        ),
+        "{error}"
+    );
     let server = server().await;
     let both = RpcClient::new(&[nobody, server.url()], limits()).unwrap();
     assert!(both.status().await.is_ok());
@@ -77,7 +90,10 @@ async fn a_server_that_says_no_is_quoted_without_its_control_characters() {
     let server = server().await;
     let rpc = RpcClient::new(&[server.url()], limits()).unwrap();
     let error = rpc.commit(99).await.unwrap_err();
-    assert!(matches!(error, ClientError::Server { code: -32603, .. }), "{error}");
+    assert!(
+        matches!(error, ClientError::Server { code: -32603, .. }),
+        "{error}"
+    );
     assert!(error.to_string().contains("less than or equal"), "{error}");
     let answer = welkin_client::rpc::types::TxResult {
         code: 3,
@@ -119,7 +135,10 @@ async fn a_server_with_endless_validators_is_left_at_the_bound() {
 #[tokio::test]
 async fn a_client_without_servers_or_with_none_that_is_one_is_a_mistake_of_its_user() {
     let none: [&str; 0] = [];
-    for result in [RpcClient::new(&none, limits()), RpcClient::new(&["https://x"], limits())] {
+    for result in [
+        RpcClient::new(&none, limits()),
+        RpcClient::new(&["https://x"], limits()),
+    ] {
         assert_eq!(result.err().unwrap().exit_code(), 2);
     }
 }

@@ -103,7 +103,11 @@ impl Server {
                 tokio::spawn(serve(stream, serving.clone()));
             }
         });
-        Server { address, shared, task }
+        Server {
+            address,
+            shared,
+            task,
+        }
     }
 
     /// A name below localhost, which no resolver has to know.
@@ -183,13 +187,22 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     }
     let manner = shared.manner.lock().unwrap().clone();
     match manner {
-        Manner::Truncates => return raw(stream, "HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"jso", 0).await,
+        Manner::Truncates => {
+            return raw(
+                stream,
+                "HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"jso",
+                0,
+            )
+            .await;
+        }
         Manner::Floods => return raw(stream, "HTTP/1.1 200 OK\r\n\r\n", usize::MAX).await,
         _ => {}
     }
     let service = service_fn(move |request| respond(request, shared.clone()));
     let connection = hyper::server::conn::http1::Builder::new();
-    let _ = connection.serve_connection(TokioIo::new(stream), service).await;
+    let _ = connection
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 /// Writes a beginning and then so many blanks.
@@ -238,8 +251,12 @@ async fn respond(
 }
 
 async fn push(stream: TcpStream, shared: Arc<Shared>) {
-    let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { return };
-    let Some(Ok(Message::Text(request))) = socket.next().await else { return };
+    let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else {
+        return;
+    };
+    let Some(Ok(Message::Text(request))) = socket.next().await else {
+        return;
+    };
     let request: Value = serde_json::from_str(&request).unwrap();
     let mut events = shared.events.subscribe();
     let done = json!({ "jsonrpc": "2.0", "id": request["id"], "result": {} });
@@ -259,10 +276,14 @@ impl Shared {
     fn answer(&self, method: &str, params: &Value) -> Result<Value, String> {
         let mut chain = self.chain.lock().unwrap();
         let newest = self.lag_at.lock().unwrap().unwrap_or(chain.height());
-        let asked = params["height"].as_str().map_or(0, |text| text.parse().unwrap());
+        let asked = params["height"]
+            .as_str()
+            .map_or(0, |text| text.parse().unwrap());
         let height = if asked == 0 { newest } else { asked };
         let future = || {
-            format!("height {height} must be less than or equal to the current blockchain height {newest}")
+            format!(
+                "height {height} must be less than or equal to the current blockchain height {newest}"
+            )
         };
         match method {
             "genesis" => Ok(json!({ "genesis": chain.genesis })),
@@ -277,8 +298,16 @@ impl Shared {
             }
             "block_results" if height > newest => Err(future()),
             "block_results" => {
-                let results: Vec<_> = chain.blocks[&height].results.iter().map(tx_result).collect();
-                let results = if results.is_empty() { Value::Null } else { json!(results) };
+                let results: Vec<_> = chain.blocks[&height]
+                    .results
+                    .iter()
+                    .map(tx_result)
+                    .collect();
+                let results = if results.is_empty() {
+                    Value::Null
+                } else {
+                    json!(results)
+                };
                 Ok(json!({ "height": height.to_string(), "txs_results": results }))
             }
             "tx" => transaction(&chain, params),
@@ -286,7 +315,12 @@ impl Shared {
                 let raw = STANDARD.decode(params["tx"].as_str().unwrap()).unwrap();
                 Ok(self.broadcast(&mut chain, raw))
             }
-            "abci_query" => query(&chain, if asked == 0 { newest - 1 } else { asked }, newest, params),
+            "abci_query" => query(
+                &chain,
+                if asked == 0 { newest - 1 } else { asked },
+                newest,
+                params,
+            ),
             _ => Err("no such method".to_owned()),
         }
     }
@@ -317,7 +351,10 @@ impl Shared {
 }
 
 fn status(chain: &TestChain, newest: u64) -> Value {
-    let header = chain.blocks.get(&newest).map(|produced| &produced.block.header);
+    let header = chain
+        .blocks
+        .get(&newest)
+        .map(|produced| &produced.block.header);
     json!({
         "node_info": { "id": "ab", "network": chain.genesis.chain_id, "version": "0.38.26", "moniker": "test" },
         "sync_info": {
@@ -330,11 +367,18 @@ fn status(chain: &TestChain, newest: u64) -> Value {
 }
 
 fn validators(chain: &TestChain, height: u64, params: &Value) -> Value {
-    let known = chain.blocks.get(&height).map(|produced| &produced.validators);
+    let known = chain
+        .blocks
+        .get(&height)
+        .map(|produced| &produced.validators);
     let all = known.unwrap_or(&chain.state.validators).validators();
     let number = |name: &str| params[name].as_str().unwrap().parse::<usize>().unwrap();
     let (page, per_page) = (number("page"), number("per_page"));
-    let shown: Vec<_> = all.iter().skip((page - 1) * per_page).take(per_page).collect();
+    let shown: Vec<_> = all
+        .iter()
+        .skip((page - 1) * per_page)
+        .take(per_page)
+        .collect();
     let count = shown.len().to_string();
     json!({
         "block_height": height.to_string(), "validators": shown,
@@ -362,7 +406,11 @@ fn transaction(chain: &TestChain, params: &Value) -> Result<Value, String> {
     let ids: Vec<_> = txs.iter().map(|raw| Transaction::id(raw).0).collect();
     let (root, proofs) = merkle::root_and_proofs(&ids);
     let proof = &proofs[index];
-    let aunts: Vec<_> = proof.aunts.iter().map(|aunt| STANDARD.encode(aunt)).collect();
+    let aunts: Vec<_> = proof
+        .aunts
+        .iter()
+        .map(|aunt| STANDARD.encode(aunt))
+        .collect();
     Ok(json!({
         "hash": hex::encode_upper(id.0), "height": height.to_string(), "index": index,
         "tx_result": tx_result(&produced.results[index]), "tx": STANDARD.encode(&txs[index]),

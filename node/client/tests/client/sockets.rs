@@ -19,10 +19,15 @@ async fn a_subscription_survives_its_connection_and_says_that_it_was_away() {
     let rpc = RpcClient::new(&[server.url()], Limits::default()).unwrap();
     let mut blocks = rpc.subscribe(NEW_BLOCK);
     for height in [4, 5] {
-        assert_eq!(blocks.next().await, Some(Hint::Connected { by: server.url() }));
+        assert_eq!(
+            blocks.next().await,
+            Some(Hint::Connected { by: server.url() })
+        );
         server.chain().grow(1);
         server.announce();
-        let Some(Hint::Event(event)) = blocks.next().await else { panic!("no event") };
+        let Some(Hint::Event(event)) = blocks.next().await else {
+            panic!("no event")
+        };
         assert_eq!(block_height(&event), Some(height));
         server.hang_up();
     }
@@ -36,7 +41,10 @@ async fn a_subscription_goes_over_to_a_server_that_is_there() {
     let server = server().await;
     let rpc = RpcClient::new(&[nobody, server.url()], Limits::default()).unwrap();
     let mut blocks = rpc.subscribe(NEW_BLOCK);
-    assert_eq!(blocks.next().await, Some(Hint::Connected { by: server.url() }));
+    assert_eq!(
+        blocks.next().await,
+        Some(Hint::Connected { by: server.url() })
+    );
 }
 
 #[tokio::test]

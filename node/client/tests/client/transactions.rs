@@ -4,8 +4,8 @@ use serde_json::json;
 use welkin_client::submit::OutcomeProof;
 use welkin_client::{Chain, ClientError, SubmitOptions, call, call_from_json};
 use welkin_modules::accounts::{Accounts, Call, Event};
-use welkin_runtime::tx::{RawCall, Transaction};
 use welkin_runtime::Amount;
+use welkin_runtime::tx::{RawCall, Transaction};
 
 use super::chain::{TestChain, WEALTH, account};
 use super::server::{Manner, Mining, Server};
@@ -26,11 +26,18 @@ async fn connect(server: &Server, folder: &std::path::Path) -> Chain {
 
 fn pay(amount: u64) -> Vec<RawCall> {
     let to = account(1).address();
-    vec![call::<Accounts>(&Call::Transfer { to, amount: Amount(amount) })]
+    vec![call::<Accounts>(&Call::Transfer {
+        to,
+        amount: Amount(amount),
+    })]
 }
 
 fn quick() -> SubmitOptions {
-    SubmitOptions { timeout_ms: 20_000, lifetime_blocks: 5, ..SubmitOptions::default() }
+    SubmitOptions {
+        timeout_ms: 20_000,
+        lifetime_blocks: 5,
+        ..SubmitOptions::default()
+    }
 }
 
 #[tokio::test]
@@ -39,12 +46,22 @@ async fn a_transfer_is_executed_and_its_events_are_proven() {
     let receipt = chain.submit(&account(0), pay(5)).await.unwrap();
     let (from, to) = (account(0).address(), account(1).address());
     let happened = receipt.events_of::<Accounts>();
-    assert_eq!(happened, [Event::Transferred { from, to, amount: Amount(5) }]);
+    assert_eq!(
+        happened,
+        [Event::Transferred {
+            from,
+            to,
+            amount: Amount(5)
+        }]
+    );
     assert!(receipt.gas_used <= receipt.gas_wanted && !receipt.fee.is_zero());
     let left = chain.account(&from).await.unwrap().answer;
     assert_eq!(left.balance.0, WEALTH - 5 - receipt.fee.0);
     assert_eq!(chain.transaction(&receipt.id).await.unwrap(), receipt);
-    let nowhere = chain.transaction(&welkin_runtime::Hash([1; 32])).await.unwrap_err();
+    let nowhere = chain
+        .transaction(&welkin_runtime::Hash([1; 32]))
+        .await
+        .unwrap_err();
     assert_eq!(nowhere.exit_code(), 3);
 }
 
@@ -54,15 +71,25 @@ async fn calls_are_also_written_in_json() {
     let transfer = json!({ "transfer": { "to": account(1).address(), "amount": "7" } });
     let call = call_from_json("accounts", &transfer).unwrap();
     chain.submit(&account(0), vec![call]).await.unwrap();
-    assert_eq!(call_from_json("accounts", &json!({ "give": {} })).unwrap_err().exit_code(), 2);
+    assert_eq!(
+        call_from_json("accounts", &json!({ "give": {} }))
+            .unwrap_err()
+            .exit_code(),
+        2
+    );
 }
 
 #[tokio::test]
 async fn what_fails_in_its_block_is_refused_with_module_code_and_place() {
     let (_server, chain, _folder) = network().await;
-    let error = chain.submit(&account(0), pay(WEALTH * 2)).await.unwrap_err();
+    let error = chain
+        .submit(&account(0), pay(WEALTH * 2))
+        .await
+        .unwrap_err();
     assert_eq!(error.exit_code(), 4);
-    let ClientError::Refused { error, transaction } = error else { panic!("another error") };
+    let ClientError::Refused { error, transaction } = error else {
+        panic!("another error")
+    };
     assert!(error.is(welkin_modules::accounts::Error::InsufficientFunds));
     assert_eq!(transaction.unwrap().height, 4);
     // Its sequence is used; the next one works.
@@ -72,9 +99,24 @@ async fn what_fails_in_its_block_is_refused_with_module_code_and_place() {
 #[tokio::test]
 async fn what_is_refused_by_the_check_leaves_no_gap() {
     let (_server, chain, _folder) = network().await;
-    let cheap = SubmitOptions { fee: Some(Amount(1)), ..quick() };
-    let error = chain.submit_with(&account(0), pay(1), &cheap).await.unwrap_err();
-    assert!(matches!(error, ClientError::Refused { transaction: None, .. }), "{error}");
+    let cheap = SubmitOptions {
+        fee: Some(Amount(1)),
+        ..quick()
+    };
+    let error = chain
+        .submit_with(&account(0), pay(1), &cheap)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            ClientError::Refused {
+                transaction: None,
+                ..
+            }
+        ),
+        "{error}"
+    );
     let error = chain.submit(&account(50), pay(1)).await.unwrap_err();
     assert_eq!(error.exit_code(), 4);
     chain.submit(&account(0), pay(1)).await.unwrap();
@@ -96,7 +138,10 @@ async fn several_of_one_account_are_in_flight_and_each_has_its_sequence() {
         let receipt = chain.wait(submitted, &quick()).await.unwrap();
         assert_eq!((receipt.id, receipt.height), (submitted.id, 4));
     }
-    assert_eq!(chain.account(&key.address()).await.unwrap().answer.sequence, 5);
+    assert_eq!(
+        chain.account(&key.address()).await.unwrap().answer.sequence,
+        5
+    );
 }
 
 #[tokio::test]
@@ -127,9 +172,31 @@ async fn two_clients_with_one_key_do_not_stop_each_other() {
 }
 
 #[tokio::test]
+async fn a_sequence_that_another_waiting_transaction_has_is_left_to_it() {
+    let (server, chain, _folder) = network().await;
+    server.mining(Mining::ByHand);
+    let first = std::sync::atomic::AtomicBool::new(true);
+    server.lie(move |method, _, result| {
+        let is_first = || first.swap(false, std::sync::atomic::Ordering::SeqCst);
+        if method == "broadcast_tx_sync" && is_first() {
+            result["code"] = json!(3);
+            result["codespace"] = json!("mempool");
+        }
+    });
+    let submitted = chain
+        .broadcast(&account(0), pay(1), &quick())
+        .await
+        .unwrap();
+    assert_eq!(submitted.sequence, 1);
+}
+
+#[tokio::test]
 async fn one_that_is_sent_again_after_it_was_executed_is_looked_up() {
     let (_server, chain, _folder) = network().await;
-    let submitted = chain.broadcast(&account(0), pay(1), &quick()).await.unwrap();
+    let submitted = chain
+        .broadcast(&account(0), pay(1), &quick())
+        .await
+        .unwrap();
     let first = chain.wait(&submitted, &quick()).await.unwrap();
     chain.rpc().broadcast_tx_sync(&submitted.raw).await.unwrap();
     assert_eq!(chain.wait(&submitted, &quick()).await.unwrap(), first);
@@ -139,7 +206,10 @@ async fn one_that_is_sent_again_after_it_was_executed_is_looked_up() {
 async fn one_that_is_lost_is_handed_in_again() {
     let (server, chain, _folder) = network().await;
     server.mining(Mining::Forgets);
-    let submitted = chain.broadcast(&account(0), pay(1), &quick()).await.unwrap();
+    let submitted = chain
+        .broadcast(&account(0), pay(1), &quick())
+        .await
+        .unwrap();
     server.mining(Mining::AtOnce);
     chain.wait(&submitted, &quick()).await.unwrap();
 }
@@ -148,13 +218,19 @@ async fn one_that_is_lost_is_handed_in_again() {
 async fn one_that_can_never_come_any_more_is_proven_to_have_done_nothing() {
     let (server, chain, _folder) = network().await;
     server.mining(Mining::Forgets);
-    let submitted = chain.broadcast(&account(0), pay(1), &quick()).await.unwrap();
+    let submitted = chain
+        .broadcast(&account(0), pay(1), &quick())
+        .await
+        .unwrap();
     server.chain().grow(10);
     let error = chain.wait(&submitted, &quick()).await.unwrap_err();
     assert!(matches!(error, ClientError::Expired { .. }), "{error}");
     // Its sequence is free again.
     server.mining(Mining::AtOnce);
-    let next = chain.broadcast(&account(0), pay(2), &quick()).await.unwrap();
+    let next = chain
+        .broadcast(&account(0), pay(2), &quick())
+        .await
+        .unwrap();
     assert_eq!(next.sequence, submitted.sequence);
 }
 
@@ -163,7 +239,10 @@ async fn one_whose_sequence_another_one_took_did_nothing_and_one_that_is_hidden_
     let (server, chain, folder) = network().await;
     let other = connect(&server, &folder.path().join("two")).await;
     server.mining(Mining::Forgets);
-    let lost = chain.broadcast(&account(0), pay(1), &quick()).await.unwrap();
+    let lost = chain
+        .broadcast(&account(0), pay(1), &quick())
+        .await
+        .unwrap();
     server.mining(Mining::AtOnce);
     other.submit(&account(0), pay(2)).await.unwrap();
     let error = chain.wait(&lost, &quick()).await.unwrap_err();
@@ -172,14 +251,16 @@ async fn one_whose_sequence_another_one_took_did_nothing_and_one_that_is_hidden_
     // A server that hides an executed transaction, and says that its sequence was used.
     let key = account(2);
     let hidden = chain.broadcast(&key, pay(3), &quick()).await.unwrap();
-    server.behave(Manner::Lies(std::sync::Arc::new(|method, _, result| match method {
-        "tx" => *result = serde_json::Value::Null,
-        "broadcast_tx_sync" => {
-            result["code"] = json!(7);
-            result["codespace"] = json!("runtime");
-        }
-        _ => {}
-    })));
+    server.behave(Manner::Lies(std::sync::Arc::new(
+        |method, _, result| match method {
+            "tx" => *result = serde_json::Value::Null,
+            "broadcast_tx_sync" => {
+                result["code"] = json!(7);
+                result["codespace"] = json!("runtime");
+            }
+            _ => {}
+        },
+    )));
     let receipt = chain.wait(&hidden, &quick()).await.unwrap();
     assert_eq!(receipt.id, hidden.id);
 }
@@ -188,8 +269,14 @@ async fn one_whose_sequence_another_one_took_did_nothing_and_one_that_is_hidden_
 async fn a_patience_that_ends_leaves_it_open_what_happened() {
     let (server, chain, _folder) = network().await;
     server.mining(Mining::Forgets);
-    let hasty = SubmitOptions { timeout_ms: 1, ..quick() };
-    let error = chain.submit_with(&account(0), pay(1), &hasty).await.unwrap_err();
+    let hasty = SubmitOptions {
+        timeout_ms: 1,
+        ..quick()
+    };
+    let error = chain
+        .submit_with(&account(0), pay(1), &hasty)
+        .await
+        .unwrap_err();
     assert!(matches!(error, ClientError::Unconfirmed { .. }), "{error}");
     assert_eq!(error.exit_code(), 6);
 }
@@ -207,8 +294,17 @@ fn assert_lie(result: Result<impl std::fmt::Debug, ClientError>, words: &str) {
 async fn results_and_places_that_headers_do_not_name_are_refused() {
     let (server, chain, _folder) = network().await;
     let paid = chain.submit(&account(0), pay(5)).await.unwrap();
-    let failed = chain.submit(&account(0), pay(WEALTH * 2)).await.unwrap_err();
-    let ClientError::Refused { transaction: Some(failed), .. } = failed else { panic!("no place") };
+    let failed = chain
+        .submit(&account(0), pay(WEALTH * 2))
+        .await
+        .unwrap_err();
+    let ClientError::Refused {
+        transaction: Some(failed),
+        ..
+    } = failed
+    else {
+        panic!("no place")
+    };
 
     server.lie(|method, _, result| {
         if method == "block_results" {
@@ -220,7 +316,8 @@ async fn results_and_places_that_headers_do_not_name_are_refused() {
     assert_lie(chain.transaction(&paid.id).await, "names");
     server.lie(|method, _, result| {
         if method == "tx" {
-            result["proof"]["proof"]["leaf_hash"] = json!("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+            result["proof"]["proof"]["leaf_hash"] =
+                json!("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
         }
     });
     assert_lie(chain.transaction(&paid.id).await, "another leaf");
@@ -248,7 +345,10 @@ async fn results_and_places_that_headers_do_not_name_are_refused() {
 async fn without_the_next_header_the_place_alone_can_be_proven() {
     let (server, chain, _folder) = network().await;
     server.mining(Mining::ByHand);
-    let place = SubmitOptions { proof: OutcomeProof::Place, ..quick() };
+    let place = SubmitOptions {
+        proof: OutcomeProof::Place,
+        ..quick()
+    };
     let submitted = chain.broadcast(&account(0), pay(5), &place).await.unwrap();
     {
         let mut chain = server.chain();
@@ -272,8 +372,18 @@ async fn a_server_that_confirms_another_transaction_is_refused() {
 #[tokio::test]
 async fn a_transaction_that_is_too_large_is_not_sent() {
     let (server, chain, _folder) = network().await;
-    let large = vec![RawCall { module: 1, bytes: vec![0; 65_536] }];
-    assert_eq!(chain.submit(&account(0), large).await.unwrap_err().exit_code(), 2);
+    let large = vec![RawCall {
+        module: 1,
+        bytes: vec![0; 65_536],
+    }];
+    assert_eq!(
+        chain
+            .submit(&account(0), large)
+            .await
+            .unwrap_err()
+            .exit_code(),
+        2
+    );
     assert_eq!(server.count("broadcast_tx_sync"), 0);
     assert!(Transaction::decode(&[]).is_err());
 }
