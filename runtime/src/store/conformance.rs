@@ -78,10 +78,15 @@ impl Dice {
 pub fn contents(store: &dyn Store) -> Model {
     let mut model = Model::new();
     let mut visit = |key: &[u8], value: &[u8]| {
-        assert!(model.insert(key.to_vec(), value.to_vec()).is_none(), "a key came twice");
+        assert!(
+            model.insert(key.to_vec(), value.to_vec()).is_none(),
+            "a key came twice"
+        );
         ControlFlow::Continue(())
     };
-    store.range(&[], &[], &mut visit).expect("the store can be read");
+    store
+        .range(&[], &[], &mut visit)
+        .expect("the store can be read");
     model
 }
 
@@ -100,7 +105,9 @@ fn keys(store: &dyn Store, from: &[u8], to: &[u8]) -> Vec<Vec<u8>> {
         keys.push(key.to_vec());
         ControlFlow::Continue(())
     };
-    store.range(from, to, &mut visit).expect("the store can be read");
+    store
+        .range(from, to, &mut visit)
+        .expect("the store can be read");
     keys
 }
 
@@ -121,7 +128,11 @@ fn a_batch_puts_and_deletes(subject: &mut impl Subject) {
     store.commit(batch, 0).expect("height 0 is a height");
     assert_eq!(store.height(), Some(0));
     assert_eq!(store.get(b"a"), Ok(Some(b"1".to_vec())));
-    assert_eq!(store.get(b"b"), Ok(Some(Vec::new())), "an empty value is a value");
+    assert_eq!(
+        store.get(b"b"),
+        Ok(Some(Vec::new())),
+        "an empty value is a value"
+    );
 
     let mut first = Batch::default();
     first.put(b"a", b"2");
@@ -136,7 +147,9 @@ fn a_batch_puts_and_deletes(subject: &mut impl Subject) {
     assert_eq!(store.get(b"a"), Ok(Some(b"2".to_vec())));
     assert_eq!(store.get(b"c"), Ok(None), "the later of two batches wins");
     assert_eq!(keys(&*store, &[], &[]), [&[0][..], b"a", b"b", &[0xff; 3]]);
-    store.commit(Batch::default(), 8).expect("an empty batch sets the height");
+    store
+        .commit(Batch::default(), 8)
+        .expect("an empty batch sets the height");
     assert_eq!(store.height(), Some(8));
     assert!(store.size_bytes().is_ok());
 }
@@ -145,7 +158,9 @@ fn the_limits_hold_and_nothing_is_written_beyond_them(subject: &mut impl Subject
     let store = subject.open();
     let mut batch = Batch::default();
     batch.put([1; MAX_KEY_BYTES], [2; MAX_VALUE_BYTES]);
-    store.commit(batch, 5).expect("the limits themselves are allowed");
+    store
+        .commit(batch, 5)
+        .expect("the limits themselves are allowed");
 
     let refused = |key: Vec<u8>, value: Vec<u8>, height| {
         let mut batch = Batch::default();
@@ -160,7 +175,9 @@ fn the_limits_hold_and_nothing_is_written_beyond_them(subject: &mut impl Subject
     refused(vec![1], Vec::new(), 4);
     assert_eq!(store.height(), Some(5));
     assert_eq!(store.get(b"beside"), Ok(None));
-    store.commit(Batch::default(), 5).expect("a second batch of the same height");
+    store
+        .commit(Batch::default(), 5)
+        .expect("a second batch of the same height");
 }
 
 fn ranges_are_ordered_and_end_where_told(subject: &mut impl Subject) {
@@ -177,9 +194,15 @@ fn ranges_are_ordered_and_end_where_told(subject: &mut impl Subject) {
     let mut seen = 0;
     let mut visit = |_: &[u8], _: &[u8]| {
         seen += 1;
-        if seen == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if seen == 2 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     };
-    store.range(b"a", b"z", &mut visit).expect("the store can be read");
+    store
+        .range(b"a", b"z", &mut visit)
+        .expect("the store can be read");
     assert_eq!(seen, 2);
 }
 
@@ -192,7 +215,10 @@ fn what_was_closed_is_there_again(subject: &mut impl Subject) {
     assert_eq!(store.get(b"a"), Err(StoreError::Closed));
     assert_eq!(store.commit(Batch::default(), 4), Err(StoreError::Closed));
     assert_eq!(store.sync(), Err(StoreError::Closed));
-    assert_eq!(store.range(&[], &[], &mut |_, _| ControlFlow::Continue(())), Err(StoreError::Closed));
+    assert_eq!(
+        store.range(&[], &[], &mut |_, _| ControlFlow::Continue(())),
+        Err(StoreError::Closed)
+    );
     let again = subject.open();
     assert_eq!(again.height(), Some(3));
     assert_eq!(again.get(b"a"), Ok(Some(b"1".to_vec())));
@@ -237,7 +263,11 @@ fn readers_see_every_key_that_stays(subject: &mut impl Subject) {
                 let mut batch = Batch::default();
                 for _ in 0..50 {
                     let key = [dice.below(200) as u8, 2 + dice.below(3) as u8];
-                    if dice.below(2) == 0 { batch.put(key, [0; 300]) } else { batch.delete(key) }
+                    if dice.below(2) == 0 {
+                        batch.put(key, [0; 300])
+                    } else {
+                        batch.delete(key)
+                    }
                 }
                 store.commit(batch, height).expect("a sound batch");
             }
@@ -280,7 +310,10 @@ fn a_power_cut_leaves_a_whole_batch(subject: &mut impl Subject, seed: u64) {
         let at = at.unwrap_or_else(|| {
             panic!("seed {seed}, round {round}: no state before the cut is like that after it")
         });
-        assert!(at >= synced, "seed {seed}, round {round}: synced batches were lost");
+        assert!(
+            at >= synced,
+            "seed {seed}, round {round}: synced batches were lost"
+        );
         states.truncate(at + 1);
     }
 }

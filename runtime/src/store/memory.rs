@@ -71,7 +71,11 @@ impl Store for MemoryStore {
     }
 
     fn range(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        let end = if to.is_empty() { Bound::Unbounded } else { Bound::Excluded(to) };
+        let end = if to.is_empty() {
+            Bound::Unbounded
+        } else {
+            Bound::Excluded(to)
+        };
         if !to.is_empty() && from >= to {
             return self.read(|_| ());
         }
@@ -113,7 +117,11 @@ impl Store for MemoryStore {
 
     fn size_bytes(&self) -> Result<u64, StoreError> {
         self.read(|inner| {
-            let bytes: usize = inner.map.iter().map(|(key, value)| key.len() + value.len()).sum();
+            let bytes: usize = inner
+                .map
+                .iter()
+                .map(|(key, value)| key.len() + value.len())
+                .sum();
             bytes as u64
         })
     }

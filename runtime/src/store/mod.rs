@@ -62,9 +62,12 @@ pub enum StoreError {
         /// What there has to be.
         needed_mib: u64,
     },
-    /// The disk failed, or what it holds is damaged: stop; the store can be made again.
+    /// The disk failed: stop, and start again once it is well.
     #[error("the store failed: {0}")]
     Failed(String),
+    /// What is on the disk is not what was written: the store has to be made again.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
@@ -95,7 +98,9 @@ impl Batch {
 
     /// The changes in the order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        self.writes.iter().map(|(key, value)| (key.as_slice(), value.as_deref()))
+        self.writes
+            .iter()
+            .map(|(key, value)| (key.as_slice(), value.as_deref()))
     }
 
     /// How many keys change.
@@ -110,7 +115,9 @@ impl Batch {
 
     /// How many bytes of keys and values it holds.
     pub fn size_bytes(&self) -> usize {
-        self.iter().map(|(key, value)| key.len() + value.map_or(0, <[u8]>::len)).sum()
+        self.iter()
+            .map(|(key, value)| key.len() + value.map_or(0, <[u8]>::len))
+            .sum()
     }
 
     /// Whether a store may take it: every key and value within the limits, and `height` not below

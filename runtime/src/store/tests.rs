@@ -36,5 +36,8 @@ fn a_cut_of_power_takes_exactly_what_was_not_synced() {
     put(b"2", 2);
     put(b"3", 3);
     store.cut_power();
-    assert_eq!((store.height(), store.get(b"key").unwrap()), (Some(1), Some(b"1".to_vec())));
+    assert_eq!(
+        (store.height(), store.get(b"key").unwrap()),
+        (Some(1), Some(b"1".to_vec()))
+    );
 }

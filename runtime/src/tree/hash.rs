@@ -49,7 +49,9 @@ pub fn branch_hash(key: &[u8], bits: usize, left: &Hash, right: &Hash) -> Hash {
 }
 
 fn length(count: usize) -> [u8; 2] {
-    u16::try_from(count).expect("keys have at most 128 bytes").to_be_bytes()
+    u16::try_from(count)
+        .expect("keys have at most 128 bytes")
+        .to_be_bytes()
 }
 
 /// The bit number `index` of `key`, counted from its most significant one.

@@ -15,7 +15,7 @@ use super::update::Update;
 use super::{StateTree, TreeConfig, is_empty, layout, root_record};
 
 /// Pairs in one batch, and their bytes, at most.
-const PART_PAIRS: usize = 4_096;
+pub(super) const PART_PAIRS: usize = 4_096;
 const PART_BYTES: usize = 4 << 20;
 
 impl StateTree {
@@ -40,7 +40,7 @@ impl StateTree {
             return Err(TreeError::Damaged("the store to be filled is not empty".into()).into());
         }
         let mut loader = Loader {
-            records: Records::new(store, Memory::default()),
+            records: Records::new(store, Memory::new(0)),
             cache: LeafCache::new(config.leaf_cache_bytes),
             version,
             slot: None,

@@ -90,6 +90,8 @@ pub struct TreeConfig {
     /// Memory for the hashes of leaves, about 60 bytes a key. Without them a changed key costs
     /// a read of its neighbours.
     pub leaf_cache_bytes: usize,
+    /// Memory for what was written last: busy accounts are read from it.
+    pub recent_cache_bytes: usize,
     /// Memory for what the last applied versions replaced, which most proofs ask for.
     pub undo_cache_bytes: usize,
 }
@@ -99,6 +101,7 @@ impl Default for TreeConfig {
         TreeConfig {
             keep_versions: 100,
             leaf_cache_bytes: 8 << 20,
+            recent_cache_bytes: 8 << 20,
             undo_cache_bytes: 2 << 20,
         }
     }
@@ -119,7 +122,7 @@ impl StateTree {
     ///
     /// [`TreeError::Damaged`] when the store holds a part of a tree.
     pub fn open(store: Arc<dyn Store>, config: TreeConfig) -> Result<StateTree, TreeError> {
-        let memory = read_memory(&*store)?;
+        let memory = read_memory(&*store, config.recent_cache_bytes)?;
         if memory.roots.is_empty() && !is_empty(&*store)? {
             return Err(TreeError::Damaged("a tree without a root".into()));
         }
@@ -128,7 +131,11 @@ impl StateTree {
 
     fn new(store: Arc<dyn Store>, config: TreeConfig, memory: Memory) -> StateTree {
         let writer = Mutex::new(LeafCache::new(config.leaf_cache_bytes));
-        StateTree { records: Records::new(store, memory), config, writer }
+        StateTree {
+            records: Records::new(store, memory),
+            config,
+            writer,
+        }
     }
 
     /// The newest version, `None` before the first.
@@ -194,7 +201,10 @@ impl StateTree {
         let mut cache = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let before = match self.newest() {
             Some(newest) if newest.checked_add(1) != Some(version) => {
-                return Err(TreeError::NotNext { given: version, newest });
+                return Err(TreeError::NotNext {
+                    given: version,
+                    newest,
+                });
             }
             Some(newest) => self.records.view(newest)?,
             None => self.records.unversioned(None),
@@ -205,6 +215,7 @@ impl StateTree {
         Ok(self.install(version, root, written, replaced))
     }
 
+    /// Puts a version into memory, and what it takes to keep it into a batch.
     fn install(
         &self,
         version: u64,
@@ -221,7 +232,9 @@ impl StateTree {
             }
         }
         let (undo, records) = Undo::new(version, replaced);
-        let hash = root.as_ref().map_or_else(hash::empty_root, |slot| slot.hash);
+        let hash = root
+            .as_ref()
+            .map_or_else(hash::empty_root, |slot| slot.hash);
 
         let mut memory = self.records.memory_mut();
         // Before the first version there is nothing to go back to.
@@ -231,8 +244,16 @@ impl StateTree {
             }
             memory.undo.insert(version, Arc::new(undo));
         }
+        for (key, record) in &written {
+            let bytes = record.as_ref().map_or(0, Vec::len);
+            memory
+                .recent
+                .put(key.clone(), (version, record.clone()), bytes);
+        }
         memory.roots.insert(version, root);
-        memory.unapplied.push_back(Arc::new(Delta { version, written }));
+        memory
+            .unapplied
+            .push_back(Arc::new(Delta { version, written }));
         for _ in 0..PRUNED_PER_COMMIT {
             if memory.roots.len() <= self.config.keep_versions.max(1) {
                 break;
@@ -267,7 +288,9 @@ fn prune_oldest(memory: &mut Memory, batch: &mut Batch) {
     if let Some((oldest, _)) = memory.roots.pop_first() {
         batch.delete(layout::root(oldest));
     }
-    let Some(oldest) = memory.roots.keys().next().copied() else { return };
+    let Some(oldest) = memory.roots.keys().next().copied() else {
+        return;
+    };
     if let Some(undo) = memory.undo.remove(&oldest) {
         undo.keys().for_each(|key| batch.delete(key));
     }
@@ -275,16 +298,19 @@ fn prune_oldest(memory: &mut Memory, batch: &mut Batch) {
 
 /// The record of a version: the slot below its root, nothing for an empty tree.
 fn root_record(root: Option<&Slot>) -> Vec<u8> {
-    root.map(|slot| slot.to_record(&path::Path::root())).unwrap_or_default()
+    root.map(|slot| slot.to_record(&path::Path::root()))
+        .unwrap_or_default()
 }
 
 /// The kept versions, and what they replaced, as the store says.
-fn read_memory(store: &dyn Store) -> Result<Memory, TreeError> {
-    let mut memory = Memory::default();
+fn read_memory(store: &dyn Store, recent_bytes: usize) -> Result<Memory, TreeError> {
+    let mut memory = Memory::new(recent_bytes);
     for (key, record) in rows_of(store, layout::ROOT)? {
         let version = layout::version_of(&key).ok_or_else(|| damaged("the key of a version"))?;
         let at = path::Path::root();
-        let slot = (!record.is_empty()).then(|| Slot::from_record(&at, &record)).transpose()?;
+        let slot = (!record.is_empty())
+            .then(|| Slot::from_record(&at, &record))
+            .transpose()?;
         memory.roots.insert(version, slot);
     }
     let mut parts: BTreeMap<u64, Vec<Vec<u8>>> = BTreeMap::new();

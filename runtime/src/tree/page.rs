@@ -5,6 +5,7 @@
 //! but their common hash, the rest is worked out from the values when it is needed), or a further
 //! page.
 
+use crate::state::MAX_KEY_BYTES;
 use crate::types::Hash;
 
 use super::error::TreeError;
@@ -51,7 +52,10 @@ impl Page {
             return self.slots[first].as_ref().map(|slot| slot.hash);
         }
         let half = width / 2;
-        match (self.fold(path, first, half), self.fold(path, first + half, half)) {
+        match (
+            self.fold(path, first, half),
+            self.fold(path, first + half, half),
+        ) {
             (Some(left), Some(right)) => {
                 let (key, bits) = position(path, first, width);
                 Some(branch_hash(&key, bits, &left, &right))
@@ -67,7 +71,7 @@ impl Page {
         let mut record = bitmap.to_be_bytes().to_vec();
         for (nibble, slot) in self.slots.iter().enumerate() {
             if let Some(slot) = slot {
-                slot.encode(&path.child(nibble), &mut record);
+                slot.encode(path, nibble, &mut record);
             }
         }
         record
@@ -79,7 +83,7 @@ impl Page {
         let bitmap = u16::from_be_bytes([byte(input)?, byte(input)?]);
         let mut page = Page::default();
         for nibble in (0..16).filter(|nibble| bitmap & (0x8000 >> nibble) != 0) {
-            page.slots[nibble] = Some(Slot::decode(&path.child(nibble), input)?);
+            page.slots[nibble] = Some(Slot::decode(path, nibble, input)?);
         }
         if !input.is_empty() {
             return Err(damaged());
@@ -90,37 +94,76 @@ impl Page {
 
 /// The prefix of the branch over `width` slots from `first` on: a key that begins with it, and its
 /// length in bits.
-pub fn position(path: &Path, first: usize, width: usize) -> (Vec<u8>, usize) {
+pub fn position(path: &Path, first: usize, width: usize) -> ([u8; MAX_KEY_BYTES], usize) {
+    let mut key = [0; MAX_KEY_BYTES];
+    key[..path.packed().len()].copy_from_slice(path.packed());
+    let nibble = u8::try_from(first).expect("a page has 16 slots");
+    let shift = if path.nibbles().is_multiple_of(2) {
+        4
+    } else {
+        0
+    };
+    key[path.nibbles() / 2] |= nibble << shift;
     let depth = 4 - width.trailing_zeros() as usize;
-    (path.child(first).packed().to_vec(), path.nibbles() * 4 + depth)
+    (key, path.nibbles() * 4 + depth)
 }
 
 impl Slot {
-    /// Appends the slot at `at`: count, hash, then 0 for a bucket, or one more than the number of
-    /// nibbles between `at` and its page, and those nibbles.
-    pub fn encode(&self, at: &Path, record: &mut Vec<u8>) {
-        put_number(self.count, record);
-        record.extend_from_slice(&self.hash.0);
-        let Some(page) = &self.page else { return put_number(0, record) };
-        let skipped = page.nibbles() - at.nibbles();
-        put_number(skipped as u64 + 1, record);
-        // Whole bytes from the one in which the skipped nibbles begin.
-        record.extend_from_slice(&page.packed()[skipped_from(at, page.nibbles())..]);
+    /// Appends the slot at `nibble` of the page at `path`: count, hash, then 0 for a bucket, or
+    /// one more than the number of nibbles between the slot and its page, and those nibbles.
+    pub fn encode(&self, path: &Path, nibble: usize, record: &mut Vec<u8>) {
+        self.encode_at(&|| path.child(nibble), record);
     }
 
-    /// Takes the slot at `at` from the front of a record.
-    pub fn decode(at: &Path, input: &mut &[u8]) -> Result<Slot, TreeError> {
+    /// Takes the slot at `nibble` of the page at `path` from the front of a record.
+    pub fn decode(path: &Path, nibble: usize, input: &mut &[u8]) -> Result<Slot, TreeError> {
+        Slot::decode_at(&|| path.child(nibble), input)
+    }
+
+    /// The record of the slot at `at` alone.
+    pub fn to_record(&self, at: &Path) -> Vec<u8> {
+        let mut record = Vec::with_capacity(40);
+        self.encode_at(&|| at.clone(), &mut record);
+        record
+    }
+
+    /// The slot at `at` of a record that holds nothing else.
+    pub fn from_record(at: &Path, mut record: &[u8]) -> Result<Slot, TreeError> {
+        let slot = Slot::decode_at(&|| at.clone(), &mut record)?;
+        if record.is_empty() {
+            Ok(slot)
+        } else {
+            Err(damaged())
+        }
+    }
+
+    /// Most slots are buckets, for which nobody has to know where they are: so `at` is worked out
+    /// only when it is needed.
+    fn encode_at(&self, at: &dyn Fn() -> Path, record: &mut Vec<u8>) {
+        put_number(self.count, record);
+        record.extend_from_slice(&self.hash.0);
+        let Some(page) = &self.page else {
+            return put_number(0, record);
+        };
+        let at = at();
+        put_number((page.nibbles() - at.nibbles()) as u64 + 1, record);
+        record.extend_from_slice(&page.packed()[skipped_from(&at, page.nibbles())..]);
+    }
+
+    fn decode_at(at: &dyn Fn() -> Path, input: &mut &[u8]) -> Result<Slot, TreeError> {
         let count = number(input)?;
         let hash = Hash(take(input, 32)?.try_into().map_err(|_| damaged())?);
         let page = match number(input)? {
             0 => None,
             more => {
+                let at = at();
                 let skipped = usize::try_from(more - 1).map_err(|_| damaged())?;
                 let nibbles = at.nibbles().saturating_add(skipped);
-                if nibbles > 2 * crate::state::MAX_KEY_BYTES {
+                // A page has slots one nibble below itself.
+                if nibbles >= 2 * MAX_KEY_BYTES {
                     return Err(damaged());
                 }
-                let from = skipped_from(at, nibbles);
+                let from = skipped_from(&at, nibbles);
                 let rest = take(input, nibbles.div_ceil(2) - from)?;
                 let page = Path::of(&[&at.packed()[..from], rest].concat(), nibbles);
                 if page.common_nibbles(at.packed()) < at.nibbles() {
@@ -131,24 +174,16 @@ impl Slot {
         };
         Ok(Slot { count, hash, page })
     }
-
-    /// The record of the slot at `at` alone.
-    pub fn to_record(&self, at: &Path) -> Vec<u8> {
-        let mut record = Vec::with_capacity(40);
-        self.encode(at, &mut record);
-        record
-    }
-
-    /// The slot at `at` of a record that holds nothing else.
-    pub fn from_record(at: &Path, mut record: &[u8]) -> Result<Slot, TreeError> {
-        let slot = Slot::decode(at, &mut record)?;
-        if record.is_empty() { Ok(slot) } else { Err(damaged()) }
-    }
 }
 
-/// The byte of the packed page path in which the nibbles after `at` begin.
+/// Where in the packed path of a page of so many nibbles those after `at` begin: whole bytes, from
+/// the one with the first of them on.
 fn skipped_from(at: &Path, nibbles: usize) -> usize {
-    if nibbles == at.nibbles() { nibbles.div_ceil(2) } else { at.nibbles() / 2 }
+    if nibbles == at.nibbles() {
+        nibbles.div_ceil(2)
+    } else {
+        at.nibbles() / 2
+    }
 }
 
 fn damaged() -> TreeError {

@@ -43,7 +43,9 @@ impl PartialState {
         let mut to = from.clone();
         let mut step = lowest;
         let to = loop {
-            let Some(last) = to.last_mut() else { break None };
+            let Some(last) = to.last_mut() else {
+                break None;
+            };
             match last.checked_add(step) {
                 Some(sum) => {
                     *last = sum;
@@ -61,7 +63,9 @@ impl PartialState {
     /// Whether every key with `from <= key < to` is known, there or not.
     fn covers(&self, from: &[u8], to: &[u8]) -> bool {
         // What is hidden does not overlap, so the last one that begins before `to` reaches furthest.
-        let before = self.hidden.range::<[u8], _>((Bound::Unbounded, Bound::Excluded(to)));
+        let before = self
+            .hidden
+            .range::<[u8], _>((Bound::Unbounded, Bound::Excluded(to)));
         match before.into_iter().next_back() {
             Some((_, end)) => end.as_ref().is_some_and(|end| end.as_slice() <= from),
             None => true,
@@ -84,8 +88,12 @@ impl StateRead for PartialState {
         if from >= to || limit == 0 {
             return Ok(Vec::new());
         }
-        let rows = self.shown.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)));
-        let rows = rows.take(limit).map(|(key, value)| (key.clone(), value.clone()));
+        let rows = self
+            .shown
+            .range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)));
+        let rows = rows
+            .take(limit)
+            .map(|(key, value)| (key.clone(), value.clone()));
         let rows: Rows = rows.collect();
         // A range that is full says nothing about what comes after it.
         let seen_to = match rows.last() {

@@ -29,14 +29,17 @@ impl Path {
 
     /// This path and one nibble more.
     pub fn child(&self, nibble: usize) -> Path {
-        let nibbles = self.nibbles();
-        let mut key = self.packed().to_vec();
+        let nibbles = self.nibbles() + 1;
+        let count = u16::try_from(nibbles).expect("keys have at most 256 nibbles");
         let nibble = u8::try_from(nibble).expect("a nibble is below 16");
+        let mut bytes = Vec::with_capacity(self.0.len() + 1);
+        bytes.extend_from_slice(&count.to_be_bytes());
+        bytes.extend_from_slice(self.packed());
         match nibbles % 2 {
-            0 => key.push(nibble << 4),
-            _ => *key.last_mut().expect("an odd path has a byte") |= nibble,
+            1 => bytes.push(nibble << 4),
+            _ => *bytes.last_mut().expect("an odd path has a byte") |= nibble,
         }
-        Path::of(&key, nibbles + 1)
+        Path(bytes)
     }
 
     /// How many nibbles it has.
@@ -78,5 +81,9 @@ impl Path {
 /// The nibble number `index` of `key`, if it is that long.
 pub fn nibble(key: &[u8], index: usize) -> Option<usize> {
     let byte = *key.get(index / 2)?;
-    Some(usize::from(if index.is_multiple_of(2) { byte >> 4 } else { byte & 0x0f }))
+    Some(usize::from(if index.is_multiple_of(2) {
+        byte >> 4
+    } else {
+        byte & 0x0f
+    }))
 }

@@ -123,7 +123,10 @@ impl Proof {
         if found == *root {
             Ok(shown)
         } else {
-            Err(ProofError::OtherRoot { found, expected: *root })
+            Err(ProofError::OtherRoot {
+                found,
+                expected: *root,
+            })
         }
     }
 
@@ -132,13 +135,20 @@ impl Proof {
             return Ok(empty_root());
         }
         let mut open: Vec<Open> = Vec::new();
-        let mut at = Known { key: Vec::new(), bits: 0 };
+        let mut at = Known {
+            key: Vec::new(),
+            bits: 0,
+        };
         let mut nodes = self.nodes.iter();
         for node in nodes.by_ref() {
             let mut hash = match node {
                 Node::Branch { skip, bits } => {
                     at = at.extended(usize::from(*skip), bits)?;
-                    open.push(Open { key: at.key.clone(), bits: at.bits, left: None });
+                    open.push(Open {
+                        key: at.key.clone(),
+                        bits: at.bits,
+                        left: None,
+                    });
                     at = at.side(false)?;
                     continue;
                 }
@@ -161,12 +171,19 @@ impl Proof {
             loop {
                 let Some(branch) = open.last_mut() else {
                     let rest = nodes.len();
-                    return if rest == 0 { Ok(hash) } else { Err(malformed("nodes beyond its end")) };
+                    return if rest == 0 {
+                        Ok(hash)
+                    } else {
+                        Err(malformed("nodes beyond its end"))
+                    };
                 };
                 match branch.left {
                     None => {
                         branch.left = Some(hash);
-                        let known = Known { key: branch.key.clone(), bits: branch.bits };
+                        let known = Known {
+                            key: branch.key.clone(),
+                            bits: branch.bits,
+                        };
                         at = known.side(true)?;
                         break;
                     }
@@ -193,7 +210,9 @@ impl Known {
         for index in 0..skip {
             next.push(bit(bits, index));
         }
-        let padding = bits.last().map_or(0, |last| last & low_bits(bits.len() * 8 - skip));
+        let padding = bits
+            .last()
+            .map_or(0, |last| last & low_bits(bits.len() * 8 - skip));
         if padding != 0 {
             return Err(malformed("a branch with more bits than it says"));
         }
@@ -263,22 +282,34 @@ impl BorshDeserialize for Node {
             STUB => Ok(Node::Stub(Hash::deserialize_reader(reader)?)),
             LEAF => {
                 let key = bounded(reader, MAX_KEY_BYTES)?;
-                Ok(Node::Leaf { key, value: bounded(reader, MAX_VALUE_BYTES)? })
+                Ok(Node::Leaf {
+                    key,
+                    value: bounded(reader, MAX_VALUE_BYTES)?,
+                })
             }
             NEIGHBOUR => {
                 let key = bounded(reader, MAX_KEY_BYTES)?;
-                Ok(Node::Neighbour { key, value_hash: Hash::deserialize_reader(reader)? })
+                Ok(Node::Neighbour {
+                    key,
+                    value_hash: Hash::deserialize_reader(reader)?,
+                })
             }
             BRANCH => {
                 let skip = u16::deserialize_reader(reader)?;
                 if usize::from(skip) >= MAX_DEPTH {
-                    return Err(io::Error::new(ErrorKind::InvalidData, "a branch is too long"));
+                    return Err(io::Error::new(
+                        ErrorKind::InvalidData,
+                        "a branch is too long",
+                    ));
                 }
                 let mut bits = vec![0; usize::from(skip).div_ceil(8)];
                 reader.read_exact(&mut bits)?;
                 Ok(Node::Branch { skip, bits })
             }
-            _ => Err(io::Error::new(ErrorKind::InvalidData, "a node of an unknown kind")),
+            _ => Err(io::Error::new(
+                ErrorKind::InvalidData,
+                "a node of an unknown kind",
+            )),
         }
     }
 }
@@ -288,7 +319,10 @@ impl BorshDeserialize for Proof {
         let count = u32::deserialize_reader(reader)? as usize;
         // The smallest node is a branch that skips nothing.
         if count > MAX_PROOF_BYTES / 3 {
-            return Err(io::Error::new(ErrorKind::InvalidData, "a proof of too many nodes"));
+            return Err(io::Error::new(
+                ErrorKind::InvalidData,
+                "a proof of too many nodes",
+            ));
         }
         // What is allocated grows with what was read, never with what was announced; and it is no
         // long row of branches, each three bytes, with nothing below them.
@@ -310,7 +344,10 @@ impl BorshDeserialize for Proof {
 fn bounded<R: Read>(reader: &mut R, limit: usize) -> io::Result<Vec<u8>> {
     let length = u32::deserialize_reader(reader)? as usize;
     if length > limit {
-        return Err(io::Error::new(ErrorKind::InvalidData, "a key or a value is too long"));
+        return Err(io::Error::new(
+            ErrorKind::InvalidData,
+            "a key or a value is too long",
+        ));
     }
     let mut bytes = vec![0; length];
     reader.read_exact(&mut bytes)?;

@@ -44,7 +44,10 @@ struct Region {
 
 impl Region {
     fn everything() -> Region {
-        Region { from: Vec::new(), to: None }
+        Region {
+            from: Vec::new(),
+            to: None,
+        }
     }
 
     /// The keys that begin with the first `bits` bits of `key` and then a zero, and those that
@@ -58,13 +61,21 @@ impl Region {
         middle.resize(bits / 8 + 1, 0);
         middle[bits / 8] |= 0x80 >> (bits % 8);
         let to = prefix_after(&from, bits);
-        (Region { from, to: Some(middle.clone()) }, Region { from: middle, to })
+        (
+            Region {
+                from,
+                to: Some(middle.clone()),
+            },
+            Region { from: middle, to },
+        )
     }
 }
 
 /// The first key after all those that begin with these bits.
 fn prefix_after(prefix: &[u8], bits: usize) -> Option<Vec<u8>> {
-    let last_one = (0..bits).rev().find(|index| !super::hash::bit(prefix, *index))?;
+    let last_one = (0..bits)
+        .rev()
+        .find(|index| !super::hash::bit(prefix, *index))?;
     let mut after = prefix[..=last_one / 8].to_vec();
     after[last_one / 8] |= 0x80 >> (last_one % 8);
     after[last_one / 8] &= !((0x80 >> (last_one % 8)) - 1);
@@ -80,7 +91,11 @@ impl Wanted {
             Read::Key(key) => (key.clone(), key_after(key)),
             Read::Range { from, to } => (from.clone(), to.clone()),
         };
-        let mut ranges: Vec<_> = reads.iter().map(range).filter(|(from, to)| from < to).collect();
+        let mut ranges: Vec<_> = reads
+            .iter()
+            .map(range)
+            .filter(|(from, to)| from < to)
+            .collect();
         ranges.sort();
         let mut wanted: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
         for (from, to) in ranges {
@@ -101,7 +116,9 @@ impl Wanted {
 
     fn has(&self, key: &[u8]) -> bool {
         let first = self.0.partition_point(|(_, to)| to.as_slice() <= key);
-        self.0.get(first).is_some_and(|(from, _)| from.as_slice() <= key)
+        self.0
+            .get(first)
+            .is_some_and(|(from, _)| from.as_slice() <= key)
     }
 }
 
@@ -114,7 +131,12 @@ struct Prover<'a> {
 
 /// A proof of what these reads see.
 pub fn prove(view: &View<'_>, reads: &[Read]) -> Result<Proof, TreeError> {
-    let mut prover = Prover { view, wanted: Wanted::of(reads), nodes: Vec::new(), size_bytes: 4 };
+    let mut prover = Prover {
+        view,
+        wanted: Wanted::of(reads),
+        nodes: Vec::new(),
+        size_bytes: 4,
+    };
     if let Some(root) = view.root_slot() {
         prover.slot(&Path::root(), root, 0, &Region::everything())?;
     }
@@ -146,7 +168,10 @@ impl Prover<'_> {
             }
         }
         let skip = u16::try_from(bits - known).expect("keys have at most 1,024 bits");
-        self.push(Node::Branch { skip, bits: skipped })
+        self.push(Node::Branch {
+            skip,
+            bits: skipped,
+        })
     }
 
     /// What hangs in the slot at `at`, where `known` bits and `region` are what the branches above
@@ -168,7 +193,9 @@ impl Prover<'_> {
         let (from, to) = at.bounds();
         let pairs = self.view.pairs(&from, &to, usize::MAX)?;
         if pairs.len() as u64 != slot.count {
-            return Err(TreeError::Damaged("a key is missing, or there is one too many".into()));
+            return Err(TreeError::Damaged(
+                "a key is missing, or there is one too many".into(),
+            ));
         }
         let entry = |(key, value): (Vec<u8>, Vec<u8>)| {
             let hash = leaf_hash(&key, &blake3_hash(&value));
@@ -192,7 +219,10 @@ impl Prover<'_> {
             return self.slot(&path.child(first), slot, known, region);
         }
         let half = width / 2;
-        let sides = (page.fold(path, first, half), page.fold(path, first + half, half));
+        let sides = (
+            page.fold(path, first, half),
+            page.fold(path, first + half, half),
+        );
         let (left, right) = match sides {
             (Some(left), Some(right)) => (left, right),
             (Some(_), None) => return self.page(path, page, (first, half), known, region),
@@ -229,11 +259,16 @@ impl Prover<'_> {
             self.bucket(leaves, bits + 1, &zero)?;
             return self.bucket(right, bits + 1, &one);
         }
-        let Some(Entry { key, value, .. }) = leaves.pop() else { return Ok(()) };
+        let Some(Entry { key, value, .. }) = leaves.pop() else {
+            return Ok(());
+        };
         if self.wanted.has(&key) {
             self.push(Node::Leaf { key, value })
         } else {
-            self.push(Node::Neighbour { value_hash: blake3_hash(&value), key })
+            self.push(Node::Neighbour {
+                value_hash: blake3_hash(&value),
+                key,
+            })
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::state::{StateError, StateRead, key_after};
 use crate::store::Store;
 use crate::types::Hash;
 
+use super::cache::Clock;
 use super::error::TreeError;
 use super::hash::empty_root;
 use super::layout::{self, MAX_RECORD_BYTES};
@@ -45,7 +46,7 @@ pub struct Delta {
 }
 
 /// What is known beside the store.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Memory {
     /// What is below the root, by kept version.
     pub roots: BTreeMap<u64, Option<Slot>>,
@@ -53,6 +54,20 @@ pub struct Memory {
     pub unapplied: VecDeque<Arc<Delta>>,
     /// What the kept versions replaced, without the oldest: nobody goes back behind it.
     pub undo: BTreeMap<u64, Arc<Undo>>,
+    /// What was written last, by key, with the version that did.
+    pub recent: Clock<(u64, Option<Vec<u8>>)>,
+}
+
+impl Memory {
+    /// Nothing known yet; of what is written last so many bytes are remembered.
+    pub fn new(recent_bytes: usize) -> Memory {
+        Memory {
+            roots: BTreeMap::new(),
+            unapplied: VecDeque::new(),
+            undo: BTreeMap::new(),
+            recent: Clock::new(recent_bytes),
+        }
+    }
 }
 
 /// The store and what is known beside it.
@@ -65,7 +80,10 @@ pub struct Records {
 impl Records {
     /// The store, and what its records say.
     pub fn new(store: Arc<dyn Store>, memory: Memory) -> Records {
-        Records { store, memory: RwLock::new(memory) }
+        Records {
+            store,
+            memory: RwLock::new(memory),
+        }
     }
 
     /// A look at the memory. No change of it can fail half-way, so a poisoned lock is sound.
@@ -81,23 +99,45 @@ impl Records {
     /// The kept versions.
     pub fn kept(&self) -> Option<RangeInclusive<u64>> {
         let memory = self.memory();
-        let (first, last) = (memory.roots.keys().next()?, memory.roots.keys().next_back()?);
+        let (first, last) = (
+            memory.roots.keys().next()?,
+            memory.roots.keys().next_back()?,
+        );
         Some(*first..=*last)
     }
 
     /// The state at `version`.
     pub fn view(&self, version: u64) -> Result<View<'_>, TreeError> {
         let memory = self.memory();
-        let root = memory.roots.get(&version).ok_or(TreeError::UnknownVersion(version))?.clone();
+        let root = memory
+            .roots
+            .get(&version)
+            .ok_or(TreeError::UnknownVersion(version))?
+            .clone();
         let unapplied = memory.unapplied.iter().rev();
-        let unapplied = unapplied.filter(|delta| delta.version <= version).cloned().collect();
-        Ok(View { records: self, version: Some(version), root, unapplied, later: RefCell::default() })
+        let unapplied = unapplied
+            .filter(|delta| delta.version <= version)
+            .cloned()
+            .collect();
+        Ok(View {
+            records: self,
+            version: Some(version),
+            root,
+            unapplied,
+            later: RefCell::default(),
+        })
     }
 
     /// The store as it is, under `root`: while it is filled for the first time.
     pub fn unversioned(&self, root: Option<Slot>) -> View<'_> {
         let (unapplied, later) = (Vec::new(), RefCell::default());
-        View { records: self, version: None, root, unapplied, later }
+        View {
+            records: self,
+            version: None,
+            root,
+            unapplied,
+            later,
+        }
     }
 }
 
@@ -141,7 +181,10 @@ impl View<'_> {
                 return Err(TreeError::UnknownVersion(version));
             }
             if self.later.borrow().0 != newest {
-                let undo = memory.undo.range(version + 1..).map(|(_, undo)| Arc::clone(undo));
+                let undo = memory
+                    .undo
+                    .range(version + 1..)
+                    .map(|(_, undo)| Arc::clone(undo));
                 *self.later.borrow_mut() = (newest, undo.collect());
             }
         }
@@ -153,14 +196,39 @@ impl View<'_> {
         match (result, self.version) {
             (Err(TreeError::Damaged(what)), Some(version)) => {
                 let kept = self.records.memory().roots.contains_key(&version);
-                Err(if kept { TreeError::Damaged(what) } else { TreeError::UnknownVersion(version) })
+                Err(if kept {
+                    TreeError::Damaged(what)
+                } else {
+                    TreeError::UnknownVersion(version)
+                })
             }
             (result, _) => result,
         }
     }
 
+    /// What is remembered under `key`: the newest record there is. It is this version's, too, if it
+    /// was written no later.
+    fn recent(&self, key: &[u8]) -> Result<Option<Option<Vec<u8>>>, TreeError> {
+        let Some(version) = self.version else {
+            return Ok(None);
+        };
+        let memory = self.records.memory();
+        if !memory.roots.contains_key(&version) {
+            return Err(TreeError::UnknownVersion(version));
+        }
+        let known = memory
+            .recent
+            .get(key)
+            .filter(|(since, _)| *since <= version);
+        Ok(known.map(|(_, record)| record.clone()))
+    }
+
     fn before_later(&self, key: &[u8]) -> Result<Option<Vec<u8>>, TreeError> {
-        match self.unapplied.iter().find_map(|delta| delta.written.get(key)) {
+        match self
+            .unapplied
+            .iter()
+            .find_map(|delta| delta.written.get(key))
+        {
             Some(written) => Ok(written.clone()),
             None => Ok(self.records.store.get(key)?),
         }
@@ -168,6 +236,9 @@ impl View<'_> {
 
     /// The record under a storage key; not for pages.
     pub(super) fn record(&self, key: &[u8]) -> Result<Option<Vec<u8>>, TreeError> {
+        if let Some(record) = self.recent(key)? {
+            return Ok(record);
+        }
         let record = self.before_later(key)?;
         for undo in self.later()?.iter() {
             if let Some(old) = self.or_unknown(undo.get(&*self.records.store, key))? {
@@ -179,26 +250,42 @@ impl View<'_> {
 
     /// The page at `path`.
     pub(super) fn page(&self, path: &Path) -> Result<Page, TreeError> {
-        let mut page = match self.before_later(&layout::page(path))? {
-            Some(record) => Page::decode(path, &record)?,
-            None => Page::default(),
-        };
-        let (from, to) = (layout::slot(path, 0), key_after(&layout::slot(path, 15)));
-        let mut slots: BTreeMap<usize, Option<Vec<u8>>> = BTreeMap::new();
-        // The oldest change after this version comes last and stays.
-        for undo in self.later()?.iter().rev() {
-            self.or_unknown(undo.range(&*self.records.store, &from, &to, &mut |key, old| {
-                slots.insert(usize::from(key[key.len() - 1]), old.map(<[u8]>::to_vec));
-            }))?;
-        }
-        for (nibble, old) in slots {
-            let slot = old.map(|old| Slot::from_record(&path.child(nibble), &old));
-            page.slots[nibble] = slot.transpose()?;
+        let key = layout::page(path);
+        let recent = self.recent(&key)?;
+        let settled = recent.is_some();
+        let record = recent.map_or_else(|| self.before_later(&key), Ok)?;
+        let decode = |record: Vec<u8>| Page::decode(path, &record);
+        let mut page = record.map(decode).transpose()?.unwrap_or_default();
+        if !settled {
+            self.go_back(path, &mut page)?;
         }
         if page.occupied() < 2 {
             return Err(TreeError::Damaged("a page is missing".into()));
         }
         Ok(page)
+    }
+
+    /// Puts back the slots that later versions changed.
+    fn go_back(&self, path: &Path, page: &mut Page) -> Result<(), TreeError> {
+        let later = self.later()?;
+        if later.is_empty() {
+            return Ok(());
+        }
+        let (from, to) = (layout::slot(path, 0), key_after(&layout::slot(path, 15)));
+        let mut slots: BTreeMap<usize, Option<Vec<u8>>> = BTreeMap::new();
+        // The oldest change after this version comes last and stays.
+        for undo in later.iter().rev() {
+            self.or_unknown(
+                undo.range(&*self.records.store, &from, &to, &mut |key, old| {
+                    slots.insert(usize::from(key[key.len() - 1]), old.map(<[u8]>::to_vec));
+                }),
+            )?;
+        }
+        for (nibble, old) in slots {
+            let slot = old.map(|old| Slot::from_record(&path.child(nibble), &old));
+            page.slots[nibble] = slot.transpose()?;
+        }
+        Ok(())
     }
 
     /// The first `limit` records with `from <= storage key < to`; not for pages.
@@ -247,13 +334,19 @@ impl View<'_> {
 
     /// The value that a record stands for.
     fn value(&self, key: &[u8], record: Vec<u8>) -> Result<Vec<u8>, TreeError> {
-        let Some(length) = long_length(&record)? else { return Ok(record[1..].to_vec()) };
+        let Some(length) = long_length(&record)? else {
+            return Ok(record[1..].to_vec());
+        };
         let mut value = Vec::with_capacity(length);
         for index in 0..pieces(length) {
             let piece = self.record(&layout::piece(key, index))?;
             value.extend(piece.ok_or_else(|| damaged_value(key))?);
         }
-        if value.len() == length { Ok(value) } else { Err(damaged_value(key)) }
+        if value.len() == length {
+            Ok(value)
+        } else {
+            Err(damaged_value(key))
+        }
     }
 
     /// The value under `key`.
@@ -264,7 +357,11 @@ impl View<'_> {
 
     /// The first `limit` pairs with `from <= key < to`; with an empty `to`, up to the last key.
     pub fn pairs(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Rows, TreeError> {
-        let end = if to.is_empty() { layout::end(layout::VALUE) } else { layout::value(to) };
+        let end = if to.is_empty() {
+            layout::end(layout::VALUE)
+        } else {
+            layout::value(to)
+        };
         let from = layout::value(from);
         if from >= end {
             return Ok(Vec::new());
@@ -274,7 +371,10 @@ impl View<'_> {
             let value = self.value(&key, record)?;
             Ok((key, value))
         };
-        self.rows(&from, &end, limit)?.into_iter().map(pair).collect()
+        self.rows(&from, &end, limit)?
+            .into_iter()
+            .map(pair)
+            .collect()
     }
 }
 
@@ -296,9 +396,16 @@ fn overlay(rows: Rows, changed: Written) -> Box<dyn Iterator<Item = (Vec<u8>, Ve
     if changed.is_empty() {
         return Box::new(rows.into_iter());
     }
-    let mut merged: Written = rows.into_iter().map(|(key, value)| (key, Some(value))).collect();
+    let mut merged: Written = rows
+        .into_iter()
+        .map(|(key, value)| (key, Some(value)))
+        .collect();
     merged.extend(changed);
-    Box::new(merged.into_iter().filter_map(|(key, value)| Some((key, value?))))
+    Box::new(
+        merged
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value?))),
+    )
 }
 
 fn damaged_value(key: &[u8]) -> TreeError {
@@ -320,7 +427,9 @@ pub fn long_length(record: &[u8]) -> Result<Option<usize>, TreeError> {
             let damaged = || TreeError::Damaged("a value is announced as too long".into());
             sound.then_some(Some(length)).ok_or_else(damaged)
         }
-        _ => Err(TreeError::Damaged("the record of a value cannot be read".into())),
+        _ => Err(TreeError::Damaged(
+            "the record of a value cannot be read".into(),
+        )),
     }
 }
 

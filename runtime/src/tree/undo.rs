@@ -28,36 +28,61 @@ impl Undo {
         let mut parts = Vec::new();
         let mut records: Vec<Vec<u8>> = Vec::new();
         for (key, old) in &replaced {
-            let entry = encode(key, old.as_deref());
-            match records.last_mut() {
-                Some(record) if record.len() + entry.len() <= MAX_VALUE_BYTES => {
-                    record.extend_from_slice(&entry);
-                }
-                _ => {
-                    parts.push(key.clone());
-                    records.push(entry);
-                }
+            let size = 4 + key.len() + old.as_ref().map_or(0, Vec::len);
+            if records
+                .last()
+                .is_none_or(|record| record.len() + size > MAX_VALUE_BYTES)
+            {
+                parts.push(key.clone());
+                records.push(Vec::with_capacity(MAX_VALUE_BYTES));
             }
+            let record = records
+                .last_mut()
+                .expect("one was just made if there was none");
+            encode(key, old.as_deref(), record);
         }
         let size_bytes = records.iter().map(Vec::len).sum();
-        (Undo { version, parts, memory: Some(replaced), size_bytes }, records)
+        (
+            Undo {
+                version,
+                parts,
+                memory: Some(replaced),
+                size_bytes,
+            },
+            records,
+        )
     }
 
     /// A version whose parts are all in the store; `records` are these parts in order.
     pub fn stored(version: u64, records: &[Vec<u8>]) -> Result<Undo, TreeError> {
         let first = |record: &Vec<u8>| Ok(decode(record)?.0.0.to_vec());
-        let parts = records.iter().map(first).collect::<Result<_, TreeError>>()?;
-        Ok(Undo { version, parts, memory: None, size_bytes: 0 })
+        let parts = records
+            .iter()
+            .map(first)
+            .collect::<Result<_, TreeError>>()?;
+        Ok(Undo {
+            version,
+            parts,
+            memory: None,
+            size_bytes: 0,
+        })
     }
 
     /// The same without what is also in the store.
     pub fn without_memory(&self) -> Undo {
-        Undo { version: self.version, parts: self.parts.clone(), memory: None, size_bytes: 0 }
+        Undo {
+            version: self.version,
+            parts: self.parts.clone(),
+            memory: None,
+            size_bytes: 0,
+        }
     }
 
     /// The keys under which its parts are stored.
     pub fn keys(&self) -> impl Iterator<Item = Vec<u8>> {
-        (0..).zip(&self.parts).map(|(index, _)| layout::undo(self.version, index))
+        (0..)
+            .zip(&self.parts)
+            .map(|(index, _)| layout::undo(self.version, index))
     }
 
     /// Roughly how much memory it takes.
@@ -71,7 +96,9 @@ impl Undo {
             return Ok(memory.get(key).cloned());
         }
         let after = self.parts.partition_point(|first| first.as_slice() <= key);
-        let Some(index) = after.checked_sub(1) else { return Ok(None) };
+        let Some(index) = after.checked_sub(1) else {
+            return Ok(None);
+        };
         let mut found = None;
         self.part(store, index, &mut |at, old| {
             if at == key {
@@ -95,7 +122,10 @@ impl Undo {
             }
             return Ok(());
         }
-        let first = self.parts.partition_point(|first| first.as_slice() <= from).saturating_sub(1);
+        let first = self
+            .parts
+            .partition_point(|first| first.as_slice() <= from)
+            .saturating_sub(1);
         let end = self.parts.partition_point(|first| first.as_slice() < to);
         for index in first..end {
             self.part(store, index, &mut |key, old| {
@@ -114,7 +144,9 @@ impl Undo {
         visit: &mut dyn FnMut(&[u8], Option<&[u8]>),
     ) -> Result<(), TreeError> {
         let index = u32::try_from(index).map_err(|_| damaged())?;
-        let record = store.get(&layout::undo(self.version, index))?.ok_or_else(damaged)?;
+        let record = store
+            .get(&layout::undo(self.version, index))?
+            .ok_or_else(damaged)?;
         let mut rest = record.as_slice();
         while !rest.is_empty() {
             let ((key, old), after) = decode(rest)?;
@@ -130,21 +162,21 @@ fn damaged() -> TreeError {
 }
 
 /// `u16` length and key, then 0 for nothing, or one more than the length of the record, and it.
-fn encode(key: &[u8], old: Option<&[u8]>) -> Vec<u8> {
+fn encode(key: &[u8], old: Option<&[u8]>, record: &mut Vec<u8>) {
     let length = |count: usize| u16::try_from(count).expect("records have at most 3,900 bytes");
-    let mut entry = Vec::with_capacity(4 + key.len() + old.map_or(0, <[u8]>::len));
-    entry.extend_from_slice(&length(key.len()).to_be_bytes());
-    entry.extend_from_slice(key);
-    entry.extend_from_slice(&old.map_or(0, |old| length(old.len() + 1)).to_be_bytes());
-    entry.extend_from_slice(old.unwrap_or_default());
-    entry
+    record.extend_from_slice(&length(key.len()).to_be_bytes());
+    record.extend_from_slice(key);
+    record.extend_from_slice(&old.map_or(0, |old| length(old.len() + 1)).to_be_bytes());
+    record.extend_from_slice(old.unwrap_or_default());
 }
 
 type Entry<'a> = (&'a [u8], Option<&'a [u8]>);
 
 fn decode(input: &[u8]) -> Result<(Entry<'_>, &[u8]), TreeError> {
     let length = |input: &[u8]| -> Option<usize> {
-        Some(usize::from(u16::from_be_bytes(input.get(..2)?.try_into().ok()?)))
+        Some(usize::from(u16::from_be_bytes(
+            input.get(..2)?.try_into().ok()?,
+        )))
     };
     let entry = || {
         let (key, rest) = input.get(2..)?.split_at_checked(length(input)?)?;

@@ -49,7 +49,13 @@ impl<'a> Update<'a> {
     /// Nothing gathered yet.
     pub fn new(before: &'a View<'a>, cache: &'a mut LeafCache) -> Update<'a> {
         let (written, replaced) = (Written::new(), Replaced::new());
-        Update { before, cache, written, replaced, buckets: BTreeMap::new() }
+        Update {
+            before,
+            cache,
+            written,
+            replaced,
+            buckets: BTreeMap::new(),
+        }
     }
 
     /// Makes the changes; returns what is below the root afterwards.
@@ -63,7 +69,8 @@ impl<'a> Update<'a> {
         }
         let root = self.slot(&Path::root(), self.before.root_slot().cloned(), &changes)?;
         for (at, leaves) in std::mem::take(&mut self.buckets) {
-            self.cache.put(at, leaves);
+            let bytes = leaves.size_bytes();
+            self.cache.put(at.as_bytes().to_vec(), leaves, bytes);
         }
         Ok(root)
     }
@@ -91,7 +98,9 @@ impl<'a> Update<'a> {
         let mut changed = old != record;
         for index in 0..old_pieces.max(new_pieces.len() as u8) {
             let at = layout::piece(key, index);
-            let new = new_pieces.get(usize::from(index)).map(|piece| piece.to_vec());
+            let new = new_pieces
+                .get(usize::from(index))
+                .map(|piece| piece.to_vec());
             let old = self.before.record(&at)?;
             changed |= old != new;
             self.put(at, old, new);
@@ -117,11 +126,12 @@ impl<'a> Update<'a> {
         let (Some((first, _)), Some((last, _))) = (changes.first(), changes.last()) else {
             return Ok(slot);
         };
-        let Some(slot) = slot else { return self.build(at, &merge(&[], changes)?) };
+        let Some(slot) = slot else {
+            return self.build(at, &merge([].into_iter(), 0, changes)?);
+        };
         let Some(path) = slot.page.clone() else {
             let leaves = self.leaves(at, slot.count)?;
-            let leaves: Vec<LeafRef<'_>> = leaves.iter().collect();
-            return self.build(at, &merge(&leaves, changes)?);
+            return self.build(at, &merge(leaves.iter(), leaves.len(), changes)?);
         };
         let nibbles = path.common_nibbles(first).min(path.common_nibbles(last));
         if nibbles == path.nibbles() {
@@ -187,7 +197,8 @@ impl<'a> Update<'a> {
                     parts.push(self.leaves(&path.child(nibble), slot.count)?);
                 }
             }
-            let leaves: Vec<LeafRef<'_>> = parts.iter().flat_map(|part| part.iter()).collect();
+            let mut leaves = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
+            parts.iter().for_each(|part| leaves.extend(part.iter()));
             return Ok(self.bucket(at, &leaves));
         }
         if only.is_some() {
@@ -195,7 +206,11 @@ impl<'a> Update<'a> {
             return Ok(only);
         }
         let hash = page.hash(&path).expect("a page with keys has a hash");
-        let slot = Slot { count: page.count(), hash, page: Some(path.clone()) };
+        let slot = Slot {
+            count: page.count(),
+            hash,
+            page: Some(path.clone()),
+        };
         self.put_page(&path, before, Some(page));
         Ok(Some(slot))
     }
@@ -217,7 +232,11 @@ impl<'a> Update<'a> {
             rest = others;
         }
         let hash = page.hash(&path).expect("there are leaves");
-        let slot = Slot { count: page.count(), hash, page: Some(path.clone()) };
+        let slot = Slot {
+            count: page.count(),
+            hash,
+            page: Some(path.clone()),
+        };
         self.put_page(&path, None, Some(page));
         Ok(Some(slot))
     }
@@ -226,13 +245,22 @@ impl<'a> Update<'a> {
         if leaves.is_empty() {
             return None;
         }
-        self.buckets.insert(at.clone(), Arc::new(Leaves::pack(leaves)));
-        Some(Slot { count: leaves.len() as u64, hash: fold(leaves), page: None })
+        self.buckets
+            .insert(at.clone(), Arc::new(Leaves::pack(leaves)));
+        Some(Slot {
+            count: leaves.len() as u64,
+            hash: fold(leaves),
+            page: None,
+        })
     }
 
     /// The leaves of the bucket at `at`, of which there must be `count`.
     fn leaves(&mut self, at: &Path, count: u64) -> Result<Arc<Leaves>, TreeError> {
-        let known = self.buckets.get(at).cloned().or_else(|| self.cache.get(at));
+        let known = self
+            .buckets
+            .get(at)
+            .or_else(|| self.cache.get(at.as_bytes()))
+            .cloned();
         if let Some(leaves) = known.filter(|leaves| leaves.len() as u64 == count) {
             return Ok(leaves);
         }
@@ -247,8 +275,11 @@ impl<'a> Update<'a> {
         }
         let leaf = |(key, value): &(Vec<u8>, Vec<u8>)| leaf_hash(key, &blake3_hash(value));
         let hashes = pairs.iter().map(leaf);
-        let leaves: Vec<LeafRef<'_>> =
-            pairs.iter().zip(hashes).map(|((key, _), hash)| (key.as_slice(), hash)).collect();
+        let leaves: Vec<LeafRef<'_>> = pairs
+            .iter()
+            .zip(hashes)
+            .map(|((key, _), hash)| (key.as_slice(), hash))
+            .collect();
         Ok(Arc::new(Leaves::pack(&leaves)))
     }
 
@@ -256,7 +287,10 @@ impl<'a> Update<'a> {
         if before.is_none() && after.is_none() {
             return;
         }
-        self.written.insert(layout::page(path), after.as_ref().map(|page| page.encode(path)));
+        self.written.insert(
+            layout::page(path),
+            after.as_ref().map(|page| page.encode(path)),
+        );
         let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
         for (nibble, (old, new)) in before.slots.iter().zip(&after.slots).enumerate() {
             if old != new {
@@ -272,16 +306,17 @@ fn shared_nibbles(leaves: &[LeafRef<'_>]) -> usize {
     super::hash::common_bits(leaves[0].0, leaves[leaves.len() - 1].0) / 4
 }
 
-/// Leaves with changes made, both in order; no key may begin with another.
+/// So many leaves with changes made, both in order; no key may begin with another.
 fn merge<'a>(
-    leaves: &[LeafRef<'a>],
+    leaves: impl Iterator<Item = LeafRef<'a>>,
+    count: usize,
     changes: &[Change<'a>],
 ) -> Result<Vec<LeafRef<'a>>, TreeError> {
-    let mut merged: Vec<LeafRef<'a>> = Vec::with_capacity(leaves.len() + changes.len());
-    let mut leaves = leaves.iter().peekable();
+    let mut merged: Vec<LeafRef<'a>> = Vec::with_capacity(count + changes.len());
+    let mut leaves = leaves.peekable();
     for (key, change) in changes {
         while let Some(leaf) = leaves.next_if(|(other, _)| other < key) {
-            merged.push(*leaf);
+            merged.push(leaf);
         }
         leaves.next_if(|(other, _)| other == key);
         merged.extend(change.map(|hash| (*key, hash)));

@@ -33,7 +33,11 @@ struct Verifier<'a> {
 
 /// Checks a version.
 pub fn verify(view: &View<'_>, extent: Extent) -> Result<(), TreeError> {
-    let mut verifier = Verifier { view, extent, met: 0 };
+    let mut verifier = Verifier {
+        view,
+        extent,
+        met: 0,
+    };
     if let Some(root) = view.root_slot() {
         verifier.slot(&Path::root(), root)?;
     }
@@ -48,14 +52,21 @@ pub fn verify(view: &View<'_>, extent: Extent) -> Result<(), TreeError> {
             count += pairs.len() as u64;
         }
         if count != view.count() {
-            return Err(damaged(&Path::root(), "there are keys that the root does not know"));
+            return Err(damaged(
+                &Path::root(),
+                "there are keys that the root does not know",
+            ));
         }
     }
     Ok(())
 }
 
 fn damaged(at: &Path, what: &str) -> TreeError {
-    TreeError::Damaged(format!("at {}/{}: {what}", hex::encode(at.packed()), at.nibbles()))
+    TreeError::Damaged(format!(
+        "at {}/{}: {what}",
+        hex::encode(at.packed()),
+        at.nibbles()
+    ))
 }
 
 impl Verifier<'_> {
@@ -100,7 +111,10 @@ impl Verifier<'_> {
             return Err(damaged(at, "a key is missing, or there is one too many"));
         }
         let leaf = |(key, value): &(Vec<u8>, Vec<u8>)| leaf_hash(key, &blake3_hash(value));
-        let leaves: Vec<_> = pairs.iter().map(|pair| (pair.0.as_slice(), leaf(pair))).collect();
+        let leaves: Vec<_> = pairs
+            .iter()
+            .map(|pair| (pair.0.as_slice(), leaf(pair)))
+            .collect();
         if leaves.is_empty() || fold(&leaves) != slot.hash {
             return Err(damaged(at, "values with another hash"));
         }
