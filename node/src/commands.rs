@@ -103,6 +103,9 @@ fn run_node(home: &Home) -> anyhow::Result<()> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let (rpc, metrics) = (rpc_config(&config), metrics::Config { listen: config.metrics.listen });
         let running = start::start(home, config, stop.clone()).await?;
+        if let Some(address) = running.rpc_address {
+            tracing::info!(target: "welkin::node", rpc = %address, "started");
+        }
         let rpc = rpc.build(running.handle.clone()).await.map_err(anyhow::Error::msg)?;
         let metrics = metrics.build(running.handle.clone()).await.map_err(anyhow::Error::msg)?;
         tracing::info!(target: "welkin::node", rpc = %rpc.local_addr()?, "answering");
