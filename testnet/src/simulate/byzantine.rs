@@ -32,11 +32,11 @@ impl World {
             Gossip::Proposal(proposal) if self.rng.chance(600) => {
                 self.split_proposal(index, proposal);
             }
-            other => self.to_all(index, other),
+            other => self.send_to_all(index, other),
         }
     }
 
-    fn to_all(&mut self, index: usize, message: Gossip) {
+    fn send_to_all(&mut self, index: usize, message: Gossip) {
         let message = Rc::new(message);
         for to in self.others(index) {
             self.send(index, to, Payload::Gossip(message.clone()));
@@ -57,7 +57,7 @@ impl World {
             Some(BlockId::NIL)
         };
         let Some(other) = other.filter(|_| self.rng.chance(700)) else {
-            return self.to_all(index, Gossip::Vote(vote));
+            return self.send_to_all(index, Gossip::Vote(vote));
         };
         let second = self.faulty_vote(
             index,
@@ -93,7 +93,7 @@ impl World {
     /// never was.
     fn split_proposal(&mut self, index: usize, first: Proposal) {
         let Some(second) = self.another_block(index, &first) else {
-            return self.to_all(index, Gossip::Proposal(first));
+            return self.send_to_all(index, Gossip::Proposal(first));
         };
         let parts = second.part_set();
         let block_id = second.id(&parts);

@@ -24,6 +24,8 @@ mod oracle;
 mod plan;
 mod rng;
 mod shell;
+#[cfg(test)]
+mod tests;
 mod verifier;
 mod world;
 

@@ -197,7 +197,7 @@ impl Seen {
     /// Whoever precommitted a block prevotes another one only after a polka for it that is not
     /// older than the precommit.
     fn lock(&self, vote: &Vote, validators: &ValidatorSet) -> Verdict {
-        let own = self
+        let mut own = self
             .cast
             .iter()
             .filter(|((voter, round, vote_type), block_id)| {
@@ -206,7 +206,7 @@ impl Seen {
                     && *round < vote.round
                     && !block_id.is_nil()
             });
-        let Some(((_, locked_round, _), locked)) = own.last() else {
+        let Some(((_, locked_round, _), locked)) = own.next_back() else {
             return Ok(());
         };
         let freed = (*locked_round..vote.round)

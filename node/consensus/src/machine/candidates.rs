@@ -4,6 +4,7 @@ use crate::error::Invalid;
 use crate::proto::Message;
 use crate::types::{Block, BlockId, Part, PartSet, PartSetHeader};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry::Vacant;
 use std::sync::Arc;
 
 /// A block that is being collected or judged.
@@ -48,14 +49,13 @@ pub(super) struct Candidates {
 impl Candidates {
     /// Starts to collect the block, if that is not being done.
     pub(super) fn want(&mut self, block_id: BlockId) -> Result<(), Invalid> {
-        if !self.known.contains_key(&block_id) {
+        if let Vacant(place) = self.known.entry(block_id) {
             let parts = Arc::new(PartSet::missing(block_id.part_set_header)?);
-            let candidate = Candidate {
+            place.insert(Candidate {
                 parts,
                 block: None,
                 judgement: Judgement::Incomplete,
-            };
-            self.known.insert(block_id, candidate);
+            });
         }
         Ok(())
     }

@@ -26,8 +26,6 @@ pub enum Bug {
     PrevotesInvalid,
     /// Acts on a timeout of a round that is over.
     StaleTimeouts,
-    /// Never skips to a higher round that others have reached.
-    NoRoundSkip,
     /// Proposes a new block although it knows a valid one.
     ForgetsValidBlock,
     /// Stamps its votes with its own clock alone.
@@ -38,7 +36,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 14] = [
+    pub const ALL: [Bug; 13] = [
         Bug::NoLock,
         Bug::NoPolkaCheck,
         Bug::WalSkipped,
@@ -49,7 +47,6 @@ impl Bug {
         Bug::DoubleCount,
         Bug::PrevotesInvalid,
         Bug::StaleTimeouts,
-        Bug::NoRoundSkip,
         Bug::ForgetsValidBlock,
         Bug::ClockOnlyVoteTime,
         Bug::NoEvidence,

@@ -51,9 +51,6 @@ impl Machine {
 
     /// Line 55.
     pub(super) fn skip_round(&mut self, turn: &mut Turn<'_>) -> bool {
-        if self.bugs.has(Bug::NoRoundSkip) {
-            return false;
-        }
         let target = self.rounds.skip_target(&self.start.validators);
         let Some(round) = target.filter(|round| *round > self.round) else {
             return false;

@@ -52,28 +52,28 @@ impl Machine {
             height: self.start.height,
             round: self.round,
             block_id,
-            timestamp: self.vote_time(now),
+            timestamp: self.vote_time(block_id, now),
             validator_address: validator.address,
             validator_index,
             signature: None,
         })
     }
 
-    /// CometBFT v0.38 `voteTime`: the clock, but at least 1 ms after the block that is locked or
-    /// proposed, so that block times grow whatever the clocks do.
-    fn vote_time(&self, now: Timestamp) -> Timestamp {
-        let proposal = self
-            .rounds
-            .get(self.round)
-            .and_then(|round| round.proposal.as_ref());
-        let locked = self.locked.map(|locked| locked.block_id);
-        let named = locked.or(proposal.map(|proposal| proposal.block_id));
-        match named.and_then(|block_id| self.candidates.block(&block_id)) {
-            Some(block) if !self.bugs.has(Bug::ClockOnlyVoteTime) => {
-                now.max(block.header.time.plus_nanos(NANOS_PER_MILLISECOND))
-            }
-            _ => now,
+    /// CometBFT v0.38 `voteTime`: the clock, but at least 1 ms after the block that is voted for,
+    /// locked or proposed, so that block times grow whatever the clocks do. (In v0.38 a locked
+    /// validator votes for no other block; here a newer polka can free it to.)
+    fn vote_time(&self, block_id: BlockId, now: Timestamp) -> Timestamp {
+        if self.bugs.has(Bug::ClockOnlyVoteTime) {
+            return now;
         }
+        let round = self.rounds.get(self.round);
+        let proposal = round.and_then(|round| round.proposal.as_ref());
+        let proposed = proposal.map(|proposal| proposal.block_id);
+        let locked = self.locked.map(|locked| locked.block_id);
+        let named = [Some(block_id), locked, proposed].into_iter().flatten();
+        let blocks = named.filter_map(|block_id| self.candidates.block(&block_id));
+        let times = blocks.map(|block| block.header.time.plus_nanos(NANOS_PER_MILLISECOND));
+        times.fold(now, Timestamp::max)
     }
 
     /// Counts and publishes an own vote.

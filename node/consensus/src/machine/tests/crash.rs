@@ -162,7 +162,8 @@ fn an_own_block_is_in_the_wal_before_it_is_signed() {
 #[test]
 fn what_was_under_way_is_asked_for_again() {
     type Story = fn(&mut Bench, &Made);
-    let cases: [(&str, u32, Story, fn(&Effect) -> bool); 5] = [
+    type Wanted = fn(&Effect) -> bool;
+    let cases: [(&str, u32, Story, Wanted); 5] = [
         (
             "a block to propose",
             0,

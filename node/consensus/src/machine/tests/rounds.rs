@@ -287,3 +287,33 @@ fn votes_carry_a_time_after_their_block_even_if_the_clock_is_behind() {
     let times: Vec<_> = bench.own_votes().map(|vote| vote.timestamp).collect();
     assert_eq!(times, [block_time.plus_nanos(1_000_000)]);
 }
+
+#[test]
+fn a_vote_for_another_block_than_the_locked_one_is_after_that_block() {
+    let mut bench = Bench::following();
+    let (a, b) = (bench.block("a"), bench.block("b"));
+    let mut block = b.block;
+    block.header.time = block.header.time.plus_nanos(60_000_000_000);
+    let parts = block.part_set();
+    let b = Made {
+        id: block.id(&parts),
+        block,
+        parts,
+    };
+    bench.propose(0, &a, None);
+    bench.prevotes(2, 0, a.id);
+    assert_eq!(bench.machine.locked(), Some((0, a.id)));
+    bench.precommits(2, 0, BlockId::NIL);
+    bench.timeout(TimeoutKind::Precommit);
+    bench.next_round();
+    bench.prevotes(3, 1, b.id);
+    bench.propose(2, &b, Some(1));
+    let vote = bench
+        .own_votes()
+        .find(|vote| vote.round == 2)
+        .expect("freed by the polka");
+    assert_eq!(
+        (vote.block_id, vote.timestamp > b.block.header.time),
+        (b.id, true)
+    );
+}
