@@ -183,15 +183,16 @@ impl NetworkBehaviour for Admission {
         match event {}
     }
 
-    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
-        // No waker: offences are noted by this very task, which polls the network afterwards.
-        match self.conduct.next_to_cut() {
-            Some(peer_id) => Poll::Ready(ToSwarm::CloseConnection {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        self.conduct
+            .poll_to_cut(cx)
+            .map(|peer_id| ToSwarm::CloseConnection {
                 peer_id,
                 connection: CloseConnection::All,
-            }),
-            None => Poll::Pending,
-        }
+            })
     }
 }
 

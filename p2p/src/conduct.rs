@@ -6,8 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use futures::task::AtomicWaker;
 use libp2p::PeerId;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
@@ -65,12 +67,14 @@ pub struct OffenceLabel {
 
 /// The ledger of one network, with its counters, for all parts of its task.
 ///
-/// The lock is only ever taken by that task and its behaviours, for a few instructions.
+/// The lock is only ever taken for a few instructions.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Conduct {
     state: Arc<Mutex<State>>,
     offences: Family<OffenceLabel, Counter>,
     bans: Counter,
+    /// Wakes the task that cuts peers off.
+    cutter: Arc<AtomicWaker>,
 }
 
 #[derive(Debug, Default)]
@@ -83,19 +87,21 @@ struct State {
 impl Conduct {
     pub(crate) fn new(offences: Family<OffenceLabel, Counter>, bans: Counter) -> Self {
         Self {
-            state: Arc::default(),
             offences,
             bans,
+            ..Self::default()
         }
     }
 
-    /// Notes an offence; a peer that is banned for it is cut off when the network is polled next.
+    /// Notes an offence; a peer that is banned for it is cut off.
     pub(crate) fn note(&self, peer: PeerId, offence: Offence) {
         self.offences.get_or_create(&OffenceLabel { offence }).inc();
         let mut state = self.lock();
         if state.ledger.note(peer, offence, Instant::now()) {
             self.bans.inc();
             state.to_cut.push(peer);
+            drop(state);
+            self.cutter.wake();
             tracing::info!(target: crate::LOG_TARGET, %peer, ?offence, "peer banned");
         }
     }
@@ -108,9 +114,10 @@ impl Conduct {
         self.lock().ledger.is_banned(peer, Instant::now())
     }
 
-    /// A peer that is to be disconnected now.
-    pub(crate) fn next_to_cut(&self) -> Option<PeerId> {
-        self.lock().to_cut.pop()
+    /// A peer that is to be disconnected now; if there is none, the task is woken when there is.
+    pub(crate) fn poll_to_cut(&self, cx: &Context<'_>) -> Poll<PeerId> {
+        self.cutter.register(cx.waker());
+        self.lock().to_cut.pop().map_or(Poll::Pending, Poll::Ready)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -18,6 +18,9 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// By then a new listener has reported its address.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long connections may take to say goodbye.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Bounds of one connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
@@ -134,6 +137,16 @@ pub(crate) async fn listen<B: NetworkBehaviour>(
         }
     }
     Ok(listening)
+}
+
+/// Waits until a dropped swarm has given its ports back: QUIC's are held until its connections have said goodbye.
+pub(crate) async fn wait_until_free(addresses: &[Multiaddr]) {
+    let deadline = tokio::time::Instant::now() + GOODBYE_TIMEOUT;
+    while addresses.iter().any(|address| check_free(address).is_err())
+        && tokio::time::Instant::now() < deadline
+    {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
 }
 
 /// Fails if somebody else uses the port. libp2p listens with `SO_REUSEPORT`, which would let two nodes of one

@@ -58,7 +58,8 @@ pub(crate) fn behaviour(config: &Config, parts: Parts<'_>) -> Result<Behaviour, 
     let request_protocol = StreamProtocol::try_from_owned(format!("/welkin/{network}/request/1"))
         .map_err(|error| format!("protocol name: {error}"))?;
     let request_config = request_response::Config::default()
-        .with_request_timeout(config.request_timeout)
+        // Twice, so that the asker's own clock is the first to run out, and not the answering side's.
+        .with_request_timeout(config.request_timeout * 2)
         .with_max_concurrent_streams(REQUEST_STREAMS as usize);
     let admission_limits = admission::Limits {
         per_peer: config.connections.per_peer,

@@ -20,7 +20,11 @@ use crate::conduct::Offence;
 /// Memory grows in steps of this size while a body arrives.
 const STEP_BYTES: usize = 64 * 1024;
 
-/// A question on the wire.
+/// A question on the wire; or what is wrong with it, so that this reaches whoever keeps count of it: libp2p keeps
+/// errors of reading a request to itself.
+pub(crate) type Incoming = Result<WireRequest, Offence>;
+
+/// A question.
 #[derive(Debug)]
 pub(crate) struct WireRequest {
     pub(crate) protocol: Protocol,
@@ -102,6 +106,15 @@ where
     Protocol::from_number(number[0]).ok_or_else(|| Violation::Unknown.into())
 }
 
+async fn read_request<T>(io: &mut T) -> io::Result<WireRequest>
+where
+    T: AsyncRead + Unpin + Send,
+{
+    let protocol = read_protocol(io).await?;
+    let body = read_body(io, protocol.max_request_bytes()).await?;
+    Ok(WireRequest { protocol, body })
+}
+
 async fn write<T>(io: &mut T, head: &[u8], body: &[u8]) -> io::Result<()>
 where
     T: AsyncWrite + Unpin + Send,
@@ -116,16 +129,17 @@ where
 
 impl request_response::Codec for Codec {
     type Protocol = StreamProtocol;
-    type Request = WireRequest;
+    type Request = Incoming;
     type Response = WireResponse;
 
-    async fn read_request<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<WireRequest>
+    async fn read_request<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Incoming>
     where
         T: AsyncRead + Unpin + Send,
     {
-        let protocol = read_protocol(io).await?;
-        let body = read_body(io, protocol.max_request_bytes()).await?;
-        Ok(WireRequest { protocol, body })
+        match read_request(io).await {
+            Ok(request) => Ok(Ok(request)),
+            Err(error) => offence_of(&error).map(Err).ok_or(error),
+        }
     }
 
     async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<WireResponse>
@@ -150,11 +164,13 @@ impl request_response::Codec for Codec {
         &mut self,
         _: &StreamProtocol,
         io: &mut T,
-        request: WireRequest,
+        request: Incoming,
     ) -> io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {
+        // Only requests are ever handed in for sending.
+        let request = request.map_err(|_| Violation::Unknown)?;
         write(io, &[request.protocol.number()], &request.body).await
     }
 
@@ -187,7 +203,7 @@ mod tests {
 
     const NAME: StreamProtocol = StreamProtocol::new("/test");
 
-    fn read_request(bytes: &[u8]) -> io::Result<WireRequest> {
+    fn read(bytes: &[u8]) -> io::Result<Incoming> {
         block_on(Codec.read_request(&NAME, &mut Cursor::new(bytes)))
     }
 
@@ -198,10 +214,10 @@ mod tests {
             protocol: Protocol::Votes,
             body: Bytes::from_static(b"abc"),
         };
-        block_on(Codec.write_request(&NAME, &mut wire, request)).unwrap();
+        block_on(Codec.write_request(&NAME, &mut wire, Ok(request))).unwrap();
         let wire = wire.into_inner();
         assert_eq!(wire, b"\x01\x00\x00\x00\x03abc");
-        let read = read_request(&wire).unwrap();
+        let read = read(&wire).unwrap().unwrap();
         assert_eq!(
             (read.protocol, &read.body[..]),
             (Protocol::Votes, &b"abc"[..])
@@ -210,13 +226,13 @@ mod tests {
 
     #[test]
     fn a_length_above_the_limit_is_refused_before_the_body() {
-        let error = read_request(b"\x00\xff\xff\xff\xff").unwrap_err();
-        assert_eq!(offence_of(&error), Some(Offence::Oversized));
+        let outcome = read(b"\x00\xff\xff\xff\xff").unwrap();
+        assert_eq!(outcome.unwrap_err(), Offence::Oversized);
         let limit = u32::try_from(Protocol::Status.max_request_bytes()).unwrap();
         let mut bytes = vec![0];
         bytes.extend_from_slice(&(limit + 1).to_be_bytes());
         assert_eq!(
-            offence_of(&read_request(&bytes).unwrap_err()),
+            offence_of(&read(&bytes).unwrap_err()),
             Some(Offence::Oversized)
         );
     }
@@ -224,11 +240,11 @@ mod tests {
     #[test]
     fn an_unknown_protocol_is_malformed_and_a_short_body_is_nobodys_fault() {
         assert_eq!(
-            offence_of(&read_request(b"\x77").unwrap_err()),
+            offence_of(&read(b"\x77").unwrap_err()),
             Some(Offence::Malformed)
         );
         assert_eq!(
-            offence_of(&read_request(b"\x00\x00\x00\x00\x05ab").unwrap_err()),
+            offence_of(&read(b"\x00\x00\x00\x00\x05ab").unwrap_err()),
             None
         );
     }
@@ -258,7 +274,7 @@ mod tests {
     fn random_bytes_never_panic() {
         for seed in 0u32..2_000 {
             let bytes = blake3::hash(&seed.to_le_bytes());
-            let _ = read_request(bytes.as_bytes());
+            let _ = read(bytes.as_bytes());
             let _ = block_on(Codec.read_response(&NAME, &mut Cursor::new(bytes.as_bytes())));
         }
     }

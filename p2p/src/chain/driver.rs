@@ -71,6 +71,11 @@ impl Driver {
                 _ = tick.tick() => self.on_tick(),
             }
         }
+        let Self { swarm, ends, .. } = self;
+        let listening: Vec<Multiaddr> = swarm.listeners().cloned().collect();
+        drop(swarm);
+        transport::wait_until_free(&listening).await;
+        drop(ends);
         tracing::debug!(target: LOG_TARGET, "network stopped");
     }
 

@@ -239,6 +239,10 @@ mod tests {
                     .is_err()
             );
         }
-        assert_eq!(inspector.conduct.next_to_cut(), Some(peer));
+        let waker = futures::task::noop_waker();
+        let cut = inspector
+            .conduct
+            .poll_to_cut(&std::task::Context::from_waker(&waker));
+        assert_eq!(cut, std::task::Poll::Ready(peer));
     }
 }

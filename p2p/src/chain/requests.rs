@@ -8,11 +8,11 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use libp2p::PeerId;
 use libp2p::request_response::{
-    self, Event, InboundFailure, Message, OutboundFailure, OutboundRequestId, ResponseChannel,
+    self, Event, Message, OutboundFailure, OutboundRequestId, ResponseChannel,
 };
 use tokio::sync::oneshot;
 
-use super::codec::{Codec, WireRequest, WireResponse, offence_of};
+use super::codec::{Codec, Incoming, WireRequest, WireResponse, offence_of};
 use super::handle::Answer;
 use super::inspector::Inspector;
 use super::lanes::Lanes;
@@ -87,7 +87,7 @@ impl Requests {
             let _ = answer.send(Err(refusal));
             return;
         }
-        let id = wire.send_request(&peer, request);
+        let id = wire.send_request(&peer, Ok(request));
         self.sent.insert(
             id,
             Sent {
@@ -144,15 +144,21 @@ impl Requests {
         &mut self,
         wire: &mut Wire,
         lanes: &Lanes,
-        event: Event<WireRequest, WireResponse>,
+        event: Event<Incoming, WireResponse>,
     ) {
         match event {
             Event::Message { peer, message, .. } => match message {
                 Message::Request {
-                    request, channel, ..
+                    request: Ok(request),
+                    channel,
+                    ..
                 } => {
                     self.on_request(wire, lanes, peer, request, channel);
                 }
+                Message::Request {
+                    request: Err(offence),
+                    ..
+                } => self.conduct.note(peer, offence),
                 Message::Response {
                     request_id,
                     response,
@@ -161,15 +167,7 @@ impl Requests {
             Event::OutboundFailure {
                 request_id, error, ..
             } => self.on_failure(request_id, &error),
-            Event::InboundFailure {
-                peer,
-                error: InboundFailure::Io(error),
-                ..
-            } => {
-                if let Some(offence) = offence_of(&error) {
-                    self.conduct.note(peer, offence);
-                }
-            }
+            // The peer has left, or the node took too long.
             Event::InboundFailure { .. } | Event::ResponseSent { .. } => {}
         }
     }
@@ -265,7 +263,7 @@ impl Requests {
         let error = match failure {
             OutboundFailure::DialFailure => RequestError::NotConnected,
             OutboundFailure::UnsupportedProtocols => RequestError::Refused,
-            // The asker's own clock says how long it has waited; this one is no shorter.
+            // The asker's own clock is shorter, so nobody waits for this any more.
             OutboundFailure::Timeout | OutboundFailure::ConnectionClosed => {
                 RequestError::Disconnected
             }

@@ -131,7 +131,7 @@ pub(super) async fn start(
         waiting: BTreeMap::new(),
         metrics,
         conduct,
-        _running: running_in,
+        running: running_in,
     };
     let span = tracing::info_span!(target: LOG_TARGET, "p2p-channel", peer = %local_peer);
     tokio::spawn(service.run(listening.earlier).instrument(span));
@@ -153,7 +153,8 @@ struct Service {
     waiting: BTreeMap<PeerId, Vec<Opened>>,
     metrics: Metrics,
     conduct: Conduct,
-    _running: watch::Sender<()>,
+    /// Dropped when the task has ended.
+    running: watch::Sender<()>,
 }
 
 impl Service {
@@ -173,6 +174,11 @@ impl Service {
                 },
             }
         }
+        let Self { swarm, running, .. } = self;
+        let listening: Vec<Multiaddr> = swarm.listeners().cloned().collect();
+        drop(swarm);
+        transport::wait_until_free(&listening).await;
+        drop(running);
         tracing::debug!(target: LOG_TARGET, "channel stopped");
     }
 

@@ -1,10 +1,8 @@
 //! The private peer channel on loopback.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{GENESIS, PATIENCE, Transport, free_port, keypair, peer, until, within};
+use crate::common::{GENESIS, PATIENCE, Transport, free_port, keypair, peer, until, within};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use welkin_p2p::channel::{Config, Connector, Limits, Listener, OpenError, Stream};
 

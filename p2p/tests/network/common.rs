@@ -1,11 +1,11 @@
 //! What the tests of this crate share: real networks on loopback, and waiting for conditions.
 
-#![allow(dead_code, reason = "each test binary uses its own part")]
-
 use std::time::Duration;
 
 use welkin_p2p::chain::{Config, Events, Handle, Network, NetworkEvent, Topic};
 use welkin_p2p::identity::keypair_from_secret;
+use welkin_p2p::simulated::Conditions;
+use welkin_p2p::simulated::chain::Hub;
 use welkin_p2p::{Keypair, Multiaddr, PeerId};
 
 /// No step of a test takes longer; one that does has hung.
@@ -79,6 +79,27 @@ impl Node {
         }
     }
 
+    /// Waits for a request, skipping everything else.
+    pub async fn request(&mut self) -> (PeerId, bytes::Bytes, welkin_p2p::chain::Reply) {
+        loop {
+            if let NetworkEvent::Request {
+                peer, body, reply, ..
+            } = self.next().await
+            {
+                return (peer, body, reply);
+            }
+        }
+    }
+
+    /// Waits until the node hears that a peer is gone.
+    pub async fn loses(&mut self, gone: PeerId) {
+        loop {
+            if matches!(self.next().await, NetworkEvent::PeerDisconnected(peer) if peer == gone) {
+                return;
+            }
+        }
+    }
+
     /// Waits for a message on this topic, skipping everything else.
     pub async fn message(
         &mut self,
@@ -119,20 +140,61 @@ pub fn config(transport: Transport) -> Config {
     }
 }
 
-/// `count` nodes that are all explicit peers of each other, connected.
+/// The networks on which the same suite has to pass.
+#[derive(Clone, Copy, Debug)]
+pub enum World {
+    Real(Transport),
+    Twin,
+}
+
+impl World {
+    pub const ALL: [Self; 3] = [
+        Self::Real(Transport::Tcp),
+        Self::Real(Transport::Quic),
+        Self::Twin,
+    ];
+
+    /// `count` nodes that are all explicit peers of each other, connected, and what they are on.
+    pub async fn mesh(self, count: u8, base: &Config) -> (Vec<Node>, Option<Hub>) {
+        let explicit: Vec<PeerId> = (1..=count).map(peer).collect();
+        let hub = matches!(self, Self::Twin).then(|| Hub::new(Conditions::PERFECT, 1));
+        let mut nodes: Vec<Node> = Vec::new();
+        for n in 1..=count {
+            let config = Config {
+                explicit_peers: explicit.clone(),
+                ..base.clone()
+            };
+            nodes.push(self.node(n, config, &nodes, hub.as_ref()).await);
+        }
+        for node in &mut nodes {
+            node.connected_to(usize::from(count) - 1).await;
+        }
+        (nodes, hub)
+    }
+
+    /// One more node, which dials the others.
+    pub async fn node(self, n: u8, config: Config, others: &[Node], hub: Option<&Hub>) -> Node {
+        match self {
+            Self::Twin => {
+                let (handle, events) = hub.unwrap().join(&config, &keypair(n));
+                Node { handle, events }
+            }
+            Self::Real(transport) => {
+                let config = Config {
+                    listen: vec![transport.address(0)],
+                    persistent_peers: others.iter().map(Node::address).collect(),
+                    ..config
+                };
+                Node::start(n, config).await
+            }
+        }
+    }
+}
+
+/// `count` real nodes that are all explicit peers of each other, connected.
 pub async fn mesh(transport: Transport, count: u8) -> Vec<Node> {
-    let explicit: Vec<PeerId> = (1..=count).map(peer).collect();
-    let mut nodes: Vec<Node> = Vec::new();
-    for n in 1..=count {
-        let config = Config {
-            persistent_peers: nodes.iter().map(Node::address).collect(),
-            explicit_peers: explicit.clone(),
-            ..config(transport)
-        };
-        nodes.push(Node::start(n, config).await);
-    }
-    for node in &mut nodes {
-        node.connected_to(usize::from(count) - 1).await;
-    }
-    nodes
+    World::Real(transport)
+        .mesh(count, &Config::new(GENESIS))
+        .await
+        .0
 }
