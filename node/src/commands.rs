@@ -10,7 +10,6 @@ use welkin_node::config::{Home, NodeConfig};
 use welkin_node::disk::RealDisk;
 use welkin_node::export;
 use welkin_node::init::{self, Keys};
-use welkin_node::{metrics, rpc};
 use welkin_node::shell::now;
 use welkin_node::start;
 use welkin_node::stop::{Reason, Stop};
@@ -101,16 +100,10 @@ fn run_node(home: &Home) -> anyhow::Result<()> {
     let reason = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let (rpc, metrics) = (rpc_config(&config), metrics::Config { listen: config.metrics.listen });
         let running = start::start(home, config, stop.clone()).await?;
         if let Some(address) = running.rpc_address {
             tracing::info!(target: "welkin::node", rpc = %address, "started");
         }
-        let rpc = rpc.build(running.handle.clone()).await.map_err(anyhow::Error::msg)?;
-        let metrics = metrics.build(running.handle.clone()).await.map_err(anyhow::Error::msg)?;
-        tracing::info!(target: "welkin::node", rpc = %rpc.local_addr()?, "answering");
-        tokio::spawn(serve(stop.clone(), "RPC server", rpc.run()));
-        tokio::spawn(serve(stop.clone(), "metrics server", metrics.run()));
         let asked = stop.clone();
         tokio::spawn(async move {
             tokio::select! {
@@ -131,20 +124,6 @@ fn run_node(home: &Home) -> anyhow::Result<()> {
         Reason::Asked => Ok(()),
         Reason::Failed(why) => bail!(why),
     }
-}
-
-fn rpc_config(config: &NodeConfig) -> rpc::Config {
-    let cors_allowed_origins = config.rpc.cors_allowed_origins.clone();
-    rpc::Config { listen: config.rpc.listen, cors_allowed_origins }
-}
-
-/// Runs a server beside the node; the end of one ends the node.
-async fn serve(stop: Stop, what: &str, server: impl Future<Output = std::io::Result<()>>) {
-    let why = match server.await {
-        Ok(()) => "it ended".to_owned(),
-        Err(error) => error.to_string(),
-    };
-    stop.fail(format!("the {what} failed: {why}"));
 }
 
 fn print_export(home: &Home) -> anyhow::Result<()> {
