@@ -23,7 +23,7 @@ use welkin_runtime::execute::{TxResult, ValidatorUpdate};
 use welkin_runtime::{Event, Hash};
 
 /// Blocks that a subscriber may be behind before it loses some (`RecvError::Lagged`).
-pub const EVENT_BUFFER: usize = 256;
+pub const EVENT_BUFFER: usize = 32;
 
 /// A running node, as those see it who answer questions about it.
 ///

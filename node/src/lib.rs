@@ -2,47 +2,53 @@
 //! consensus machine and the pure runtime.
 //!
 //! ```text
-//!   peers ──► shell ──► consensus machine ──► effects: sign, gossip, decide
-//!                            │ before anything that depends on it leaves
-//!                            ▼
-//!             wal (votes, proposals, locks)   sign_state (what was signed last)
-//!                            │ a decided block
-//!                            ▼
-//!             block_log (the truth: blocks, commits, validator sets, results)
-//!                            │ executed
-//!                            ▼
-//!             store (state tree and indexes; rebuilt from snapshot and log when in doubt)
+//!   peers ──► net ──► shell ──► consensus machine ──► effects: sign, gossip, decide
+//!              │        ▲           │ before anything that depends on it leaves
+//!              ▼        │           ▼
+//!   RPC ──► mempool ────┘    wal (votes, proposals, locks)   sign_state (what was signed last)
+//!                                   │ a decided block; or one that `sync` fetched
+//!                                   ▼
+//!   ledger:  block_log (the truth: blocks, commits, validator sets, results)
+//!                                   │ executed
+//!                                   ▼
+//!            store (state tree and indexes; rebuilt from snapshot and log when in doubt)
+//!                                   │ readable
+//!                                   ▼
+//!   api ──► rpc, metrics
 //! ```
+//!
+//! `start` leads from a home folder to a running node, `node` puts the parts together.
 //!
 //! Invariants:
 //! - Nothing is acknowledged before the block log is synced and the state can be read.
 //! - Nothing is signed before the sign state that records it is durable.
 //! - A torn end of a file is cut; a change in what was synced is an error that says what to do.
 //! - After a failed write or sync the node stops; a failed sync is never repeated.
+//! - A task or thread that panics ends the process.
 //!
 //! Deliberately not here: the rules of consensus (`welkin-consensus`), of transactions
 //! (`welkin-runtime`, `welkin-modules`) and of gossip (`welkin-p2p`).
 
-pub mod block_log;
 pub mod api;
+pub mod block_log;
 pub mod config;
-pub mod ledger;
-pub mod mempool;
-pub mod snapshot;
-pub mod stop;
-pub mod store;
 pub mod disk;
 pub mod evidence;
 pub mod export;
 pub mod init;
-pub mod start;
-pub mod net;
-pub mod sync;
-pub mod node;
-pub mod metrics;
-pub mod rpc;
-pub mod shell;
+pub mod ledger;
 pub mod lock;
+pub mod mempool;
+pub mod metrics;
+pub mod net;
+pub mod node;
+pub mod rpc;
 mod segments;
+pub mod shell;
 pub mod sign_state;
+pub mod snapshot;
+pub mod start;
+pub mod stop;
+pub mod store;
+pub mod sync;
 pub mod wal;

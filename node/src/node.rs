@@ -10,7 +10,9 @@ use crate::evidence::EvidencePool;
 use crate::ledger::{Ledger, LedgerError};
 use crate::lock::FolderLock;
 use crate::mempool::Mempool;
+use crate::metrics::MetricsServer;
 use crate::net::{self, Pump};
+use crate::rpc::RpcServer;
 use crate::shell::{self, DiskThread, Executor};
 use crate::sign_state::Signer;
 use crate::stop::Stop;
@@ -18,6 +20,7 @@ use crate::sync::{Progress, Sync};
 use crate::wal::{Wal, WalConfig};
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,15 +76,30 @@ pub enum NodeError {
     /// The network.
     #[error("{0}")]
     Network(#[from] welkin_p2p::chain::StartError),
-    /// The operating system refuses a thread.
-    #[error("cannot start a thread: {0}")]
-    Thread(#[from] std::io::Error),
+    /// An address is in use, or is not this machine's.
+    #[error("cannot listen on {address} ({what} in node.toml): {why}; stop what uses it, or choose another")]
+    Listen {
+        /// The name in `node.toml`.
+        what: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system said.
+        why: String,
+    },
+    /// The RPC or the metrics.
+    #[error("{0}")]
+    Server(String),
+    /// The operating system refuses a thread or a socket.
+    #[error("the operating system refuses: {0}")]
+    System(#[from] std::io::Error),
 }
 
 /// A running node.
 pub struct Running {
     /// What others may ask of it.
     pub handle: Arc<NodeHandle>,
+    /// Where its RPC listens, once it does.
+    pub rpc_address: Option<SocketAddr>,
     stop: Stop,
     ledger: Arc<Ledger>,
     network: Handle,
@@ -159,7 +177,7 @@ impl Build {
             stop: stop.clone(),
         }));
         let handle = NodeHandle { config, ledger: ledger.clone(), mempool, network: network.clone(), progress, own };
-        Ok(Running { handle: Arc::new(handle), stop, ledger, network, shell, helpers, _lock: lock })
+        Ok(Running { handle: Arc::new(handle), rpc_address: None, stop, ledger, network, shell, helpers, _lock: lock })
     }
 }
 
@@ -180,6 +198,24 @@ fn replayed(mut machine: Machine, wal: &Wal) -> Result<Machine, NodeError> {
 }
 
 impl Running {
+    /// Answers people and shows metrics from now on.
+    pub fn serve(&mut self, rpc: RpcServer, metrics: MetricsServer) -> Result<(), NodeError> {
+        self.rpc_address = Some(rpc.local_addr()?);
+        let stop = self.stop.clone();
+        self.helpers.push(self.stop.spawn("rpc", async move {
+            if let Err(why) = rpc.run().await {
+                stop.fail(format!("the RPC failed: {why}"));
+            }
+        }));
+        let stop = self.stop.clone();
+        self.helpers.push(self.stop.spawn("metrics", async move {
+            if let Err(why) = metrics.run().await {
+                stop.fail(format!("the metrics server failed: {why}"));
+            }
+        }));
+        Ok(())
+    }
+
     /// Ends the node: nothing new begins, what is under way is finished, files are closed.
     pub async fn stop(self) {
         self.stop.ask();

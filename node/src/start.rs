@@ -2,11 +2,13 @@
 
 use crate::config::{ConfigError, Home, NodeConfig};
 use crate::disk::{Context as _, Disk, RealDisk, StorageError, read_private, read_small};
-use crate::ledger::{Backing, Ledger, OpenLedger};
+use crate::ledger::{Backing, Ledger, LedgerError, OpenLedger, SnapshotPlan};
 use crate::lock::FolderLock;
 use crate::node::{Build, NodeError, Running};
+use crate::{metrics, rpc};
 use crate::sign_state::Signer;
 use crate::stop::Stop;
+use crate::snapshot::Snapshots;
 use crate::store::StoreConfig;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +21,8 @@ use welkin_runtime::tree::TreeConfig;
 
 /// Largest genesis file that is read.
 const MAX_GENESIS_BYTES: usize = 64 << 20;
+/// Snapshots that are kept: one may be damaged.
+const SNAPSHOTS_KEPT: usize = 2;
 /// Largest configuration file that is read.
 const MAX_CONFIG_BYTES: usize = 1 << 20;
 
@@ -57,11 +61,21 @@ pub fn open_ledger(
         leaf_cache_bytes: storage.tree_cache_bytes,
         ..TreeConfig::default()
     };
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let interval_blocks = storage.snapshot_interval_blocks;
+    let snapshots = if interval_blocks == 0 {
+        None
+    } else {
+        let snapshots = Snapshots::open(disk.clone(), home.snapshots(), SNAPSHOTS_KEPT);
+        let snapshots = snapshots.map_err(|why| LedgerError::Inconsistent(why.to_string()))?;
+        Some(SnapshotPlan { snapshots, interval_blocks })
+    };
     let open = OpenLedger {
-        disk: Arc::new(RealDisk),
+        disk,
         blocks: home.blocks(),
         backing: Backing::Folder { path: home.state(), config: store },
         tree,
+        snapshots,
         runtime: RUNTIME,
         genesis: Arc::new(genesis),
         salt: rand::random(),
@@ -70,8 +84,35 @@ pub fn open_ledger(
     Ok(Ledger::open(open)?)
 }
 
-/// Starts the node of a home.
+/// Starts the node of a home, with its RPC and its metrics.
 pub async fn start(home: &Home, config: NodeConfig, stop: Stop) -> Result<Running, NodeError> {
+    // Before anything is opened or written, for the most common mistake.
+    for (what, address) in [("rpc.listen", config.rpc.listen), ("metrics.listen", config.metrics.listen)] {
+        let port = std::net::TcpListener::bind(address);
+        port.map_err(|why| NodeError::Listen { what, address, why: why.to_string() })?;
+    }
+    let rpc = rpc::Config {
+        listen: config.rpc.listen,
+        cors_allowed_origins: config.rpc.cors_allowed_origins.clone(),
+    };
+    let metrics = metrics::Config { listen: config.metrics.listen };
+    let mut running = start_without_servers(home, config, stop).await?;
+    match serve(&mut running, rpc, metrics).await {
+        Ok(()) => Ok(running),
+        Err(why) => {
+            running.stop().await;
+            Err(why)
+        }
+    }
+}
+
+async fn serve(running: &mut Running, rpc: rpc::Config, metrics: metrics::Config) -> Result<(), NodeError> {
+    let metrics = metrics.build(running.handle.clone()).await.map_err(NodeError::Server)?;
+    let rpc = rpc.build(running.handle.clone()).await.map_err(NodeError::Server)?;
+    running.serve(rpc, metrics)
+}
+
+async fn start_without_servers(home: &Home, config: NodeConfig, stop: Stop) -> Result<Running, NodeError> {
     let node_key = parse(&home.node_key(), NodeKey::from_json)?;
     let genesis = read_genesis(home)?;
     let lock = lock(home)?;

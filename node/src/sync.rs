@@ -16,7 +16,7 @@ use crate::shell::TakeOver;
 use futures::future::join_all;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use welkin_p2p::chain::{Handle, Protocol};
@@ -24,6 +24,8 @@ use welkin_p2p::{Offence, PeerId};
 
 /// How often peers are asked where they stand.
 const INTERVAL: Duration = Duration::from_secs(2);
+/// The least time between two such questions, whatever peers hint at.
+const HINT_INTERVAL: Duration = Duration::from_millis(100);
 /// The same before consensus starts.
 const FIRST_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a start waits for the first peer.
@@ -40,7 +42,6 @@ const LONG_PAUSE: Duration = Duration::from_secs(120);
 pub struct Progress {
     started: watch::Sender<bool>,
     catching_up: AtomicBool,
-    heard_of: AtomicU64,
     hint: Notify,
 }
 
@@ -49,7 +50,6 @@ impl Default for Progress {
         Progress {
             started: watch::Sender::new(false),
             catching_up: AtomicBool::new(true),
-            heard_of: AtomicU64::new(0),
             hint: Notify::new(),
         }
     }
@@ -67,11 +67,9 @@ impl Progress {
         self.catching_up.load(Ordering::Acquire)
     }
 
-    /// Somebody spoke of this height. It may be a lie.
-    pub fn heard_of(&self, height: u64) {
-        if self.heard_of.fetch_max(height, Ordering::AcqRel) < height {
-            self.hint.notify_one();
-        }
+    /// Somebody spoke as if this node were behind. It may be a lie: peers are asked, that is all.
+    pub fn may_be_behind(&self) {
+        self.hint.notify_one();
     }
 
     fn caught_up(&self) {
@@ -123,6 +121,8 @@ impl Sync {
                 None if patient && !started => tokio::time::sleep(FIRST_INTERVAL).await,
                 None => {
                     self.progress.caught_up();
+                    // Hints are free for whoever sends them, questions are not.
+                    tokio::time::sleep(HINT_INTERVAL).await;
                     tokio::select! {
                         () = tokio::time::sleep(INTERVAL) => {}
                         () = self.progress.hint.notified() => {}

@@ -115,8 +115,6 @@ pub struct StorageConfig {
     pub keep_state_versions: usize,
     /// A snapshot of the state is written every so many blocks; 0 for never.
     pub snapshot_interval_blocks: u64,
-    /// Blocks that are kept; 0 for all. Evidence may need more than this, and gets it.
-    pub keep_blocks: u64,
     /// Memory for sled's pages.
     pub store_cache_bytes: u64,
     /// Memory for hashes of the state tree's leaves.
@@ -200,7 +198,6 @@ impl Default for StorageConfig {
         StorageConfig {
             keep_state_versions: 100,
             snapshot_interval_blocks: 1_000,
-            keep_blocks: 0,
             store_cache_bytes: 16 << 20,
             tree_cache_bytes: 8 << 20,
         }

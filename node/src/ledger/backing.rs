@@ -1,14 +1,11 @@
-//! Where state is kept: the store itself, how it is emptied, and what it is restored from.
+//! Where state is kept: the store itself, how it is emptied, and how far it is trusted.
 
-use super::LedgerError;
 use super::recovery::extent;
-use crate::block_log::BlockLog;
 use crate::store::{self, Condition, StoreConfig};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use welkin_consensus::state::ChainState;
 use welkin_runtime::store::{MemoryStore, Store, StoreError};
-use welkin_runtime::tree::{Extent, StateTree, TreeConfig};
+use welkin_runtime::tree::Extent;
 
 /// Where state is kept.
 pub enum Backing {
@@ -63,18 +60,6 @@ impl Backing {
                 store::erase(path)?;
                 Ok(store::open(path, config)?.store)
             }
-        }
-    }
-
-    /// Fills the empty store from the newest snapshot that fits the block log, if there is one.
-    pub(super) fn restore(
-        &self,
-        _store: &Arc<dyn Store>,
-        _tree: &TreeConfig,
-        _log: &BlockLog,
-    ) -> Result<Option<(StateTree, ChainState)>, LedgerError> {
-        match self {
-            Backing::Memory(_) | Backing::Folder { .. } => Ok(None),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! From a decided block to the state after it.
 
+use super::recovery::mismatch;
 use super::{Ledger, LedgerError, record};
 use crate::api::{BlockResults, Committed, StoredBlock, TxPlace};
 use crate::block_log::NewBlock;
@@ -108,6 +109,9 @@ impl Ledger {
         let (validators, height) = (&chain.validators, chain.next_height());
         let Decision { block, block_id, commit, .. } = decision;
         verify_commit_full(&chain.chain_id, validators, block_id, height, commit)?;
+        if block.header.height == height && block.header.app_hash != chain.app_hash {
+            return Err(mismatch(height - 1, &chain.app_hash, &block.header.app_hash));
+        }
         chain.validate_block(block)?;
         self.append(chain, decision)?;
         let executed = self.execute(chain, decision)?;

@@ -20,6 +20,7 @@ mod read;
 mod recent;
 mod record;
 mod recovery;
+mod snapshots;
 mod validate;
 mod writer;
 
@@ -27,11 +28,14 @@ pub use backing::Backing;
 pub use error::LedgerError;
 pub use execute::{Decision, Executed};
 pub use recovery::OpenLedger;
+pub use snapshots::SnapshotPlan;
 
 use crate::api::{Committed, EVENT_BUFFER};
 use crate::block_log::BlockLog;
 use crate::mempool::Verified;
+use crate::stop::Stop;
 use recent::Recent;
+use snapshots::Writing;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::broadcast;
 use welkin_consensus::machine::{Start, wants_proof};
@@ -56,6 +60,8 @@ pub struct Ledger {
     verified: Arc<Verified>,
     tip: RwLock<Arc<Tip>>,
     events: broadcast::Sender<Arc<Committed>>,
+    snapshots: Option<Writing>,
+    stop: Stop,
 }
 
 /// Where the chain stands: what the next block follows.
@@ -170,3 +176,6 @@ impl Ledger {
 
 
 
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@
 use super::backing::Found;
 use super::recent::Recent;
 use super::writer::StoreWriter;
+use super::snapshots::SnapshotPlan;
 use super::{Backing, Decision, Ledger, LedgerError, Tip, record};
 use crate::block_log::{BlockLog, BlockLogConfig};
 use crate::disk::Disk;
@@ -33,6 +34,8 @@ pub struct OpenLedger {
     pub backing: Backing,
     /// Limits of the state tree.
     pub tree: TreeConfig,
+    /// Snapshots, if any are to be written and used.
+    pub snapshots: Option<SnapshotPlan>,
     /// The modules.
     pub runtime: Runtime,
     /// The genesis document.
@@ -44,10 +47,10 @@ pub struct OpenLedger {
 }
 
 /// State as the store has it.
-struct Stored {
-    store: Arc<dyn Store>,
-    tree: StateTree,
-    chain: ChainState,
+pub(super) struct Stored {
+    pub store: Arc<dyn Store>,
+    pub tree: StateTree,
+    pub chain: ChainState,
 }
 
 impl Ledger {
@@ -76,6 +79,8 @@ impl Ledger {
             verified: Arc::new(Verified::default()),
             tip: RwLock::new(Arc::new(Tip { chain, seen: Commit::default(), proof_wanted: false })),
             events: Ledger::new_events(),
+            snapshots: open.snapshots.map(Into::into),
+            stop: open.stop,
         };
         ledger.recall_tip()?;
         ledger.replay()?;
@@ -169,7 +174,7 @@ impl Ledger {
     }
 }
 
-fn mismatch(height: u64, own: &AppHash, chain: &AppHash) -> LedgerError {
+pub(super) fn mismatch(height: u64, own: &AppHash, chain: &AppHash) -> LedgerError {
     LedgerError::AppHash { height, own: hex::encode_upper(&own.0), chain: hex::encode_upper(&chain.0) }
 }
 
@@ -179,7 +184,7 @@ impl OpenLedger {
         let Found { store, extent } = self.backing.open()?;
         match self.usable(store.clone(), extent, log) {
             Ok(Some(stored)) => return Ok(stored),
-            Ok(None) if record::is_empty(&*store)? => return self.begin(store),
+            Ok(None) if log.height() == 0 && record::is_empty(&*store)? => return self.begin(store),
             Ok(None) => {
                 tracing::warn!(target: "welkin::ledger", "the state does not belong to the block log, it is made again");
             }
@@ -195,10 +200,9 @@ impl OpenLedger {
 
     /// Empties the store, and begins again: from a snapshot if one fits, else from the genesis.
     fn fresh(&self, log: &BlockLog) -> Result<Stored, LedgerError> {
-        let store = self.backing.open_empty()?;
-        match self.backing.restore(&store, &self.tree, log)? {
-            Some((tree, chain)) => Ok(Stored { store, tree, chain }),
-            None => self.begin(store),
+        match self.restore(log)? {
+            Some(stored) => Ok(stored),
+            None => self.begin(self.backing.open_empty()?),
         }
     }
 
@@ -229,7 +233,7 @@ impl OpenLedger {
     }
 
     /// Whether the log has the block after which this state is.
-    fn belongs(&self, chain: &ChainState, log: &BlockLog) -> Result<bool, LedgerError> {
+    pub(super) fn belongs(&self, chain: &ChainState, log: &BlockLog) -> Result<bool, LedgerError> {
         if chain.chain_id != self.genesis.chain_id {
             return Ok(false);
         }

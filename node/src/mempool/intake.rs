@@ -99,7 +99,10 @@ impl Intake {
     fn look(&self, mempool: &Mempool, raw: Bytes) -> Result<Item, ExecuteError> {
         let id = Transaction::id(&raw);
         if mempool.pool().contains(&id) {
-            return Ok(Item { id, raw, stage: Stage::Known { gas_wanted: 0 } });
+            // A block is readable a moment before its transactions leave the pool.
+            let place = self.ledger.tx_place(&id).ok().flatten();
+            let stage = place.map_or(Stage::Known { gas_wanted: 0 }, Stage::Committed);
+            return Ok(Item { id, raw, stage });
         }
         let tip = self.ledger.tip();
         let check = TxCheck {

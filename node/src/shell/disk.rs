@@ -16,6 +16,9 @@ use welkin_consensus::files::Step;
 use welkin_consensus::machine::{Input, SignRequest};
 use welkin_consensus::types::{Proposal, Timestamp, Vote};
 
+/// Heights after which the WAL is synced though nothing was signed, so that old files can go.
+const UNSIGNED_HEIGHTS: u32 = 16;
+
 /// The kind of the machine's records in the WAL.
 pub const RECORD: u8 = 1;
 
@@ -44,7 +47,7 @@ impl DiskThread {
     ) -> std::io::Result<Self> {
         let (jobs, queue) = channel();
         let stop_on_panic = stop.clone();
-        let worker = Worker { wal, signer, chain_id, answers };
+        let worker = Worker { wal, signer, chain_id, answers, unsigned_heights: 0 };
         let run = move || {
             if let Err(why) = worker.run(&queue) {
                 stop.fail(format!("{why}"));
@@ -87,6 +90,7 @@ struct Worker {
     signer: Option<Signer>,
     chain_id: String,
     answers: UnboundedSender<Input>,
+    unsigned_heights: u32,
 }
 
 impl Worker {
@@ -96,12 +100,19 @@ impl Worker {
             for job in std::iter::once(first).chain(jobs.try_iter()) {
                 match job {
                     Job::Persist(record) => self.wal.append(RECORD, &record)?,
-                    Job::EndHeight(height) => self.wal.append_end_height(height)?,
+                    Job::EndHeight(height) => {
+                        self.wal.append_end_height(height)?;
+                        self.unsigned_heights += 1;
+                    }
                     Job::Sign(request) => requests.push(request),
                 }
             }
             if !requests.is_empty() {
                 self.sign(requests)?;
+                self.unsigned_heights = 0;
+            } else if self.unsigned_heights >= UNSIGNED_HEIGHTS {
+                self.wal.sync()?;
+                self.unsigned_heights = 0;
             }
         }
         Ok(self.wal.sync()?)

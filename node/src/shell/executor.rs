@@ -190,6 +190,7 @@ impl Worker {
 
     /// Tells the machine what the next height starts from.
     fn applied(&self) {
+        self.ledger.snapshot_if_due();
         let waiting = self.mempool.has_ready() || self.evidence.has_pending();
         self.answer(Input::Applied(Box::new(self.ledger.tip().start(waiting))));
     }

@@ -78,7 +78,7 @@ async fn pull(
         return network.penalise(peer, Offence::BadAnswer);
     };
     if answer.newest >= summary.height {
-        progress.heard_of(answer.newest);
+        progress.may_be_behind();
     }
     let from = number_of(&peer);
     for message in &answer.messages {

@@ -181,6 +181,8 @@ fn config(index: usize, ports: &[u16], keys: &[Keys]) -> NodeConfig {
         .map(|other| format!("/ip4/127.0.0.1/tcp/{}/p2p/{}", ports[other], keys[other].peer_id()))
         .collect();
     config.p2p.explicit_peers = others().map(|other| keys[other].peer_id().to_string()).collect();
+    config.rpc.listen = ([127, 0, 0, 1], 0).into();
+    config.metrics.listen = ([127, 0, 0, 1], 0).into();
     config.consensus.empty_block_interval_ms = 200;
     config
 }

@@ -1,0 +1,111 @@
+//! `welkind` as an operator meets it: what it says, and how it ends.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn welkind(home: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_welkind"));
+    command.args(arguments).arg("--home").arg(home).env("WELKIN_LOG", "off");
+    command.output().unwrap()
+}
+
+fn refused(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(output.stdout.is_empty(), "{output:?}");
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn made(home: &Path) {
+    let output = welkind(home, &["init", "--chain-id", "local-1"]);
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// Makes a home whose node listens on ports that nobody else uses.
+fn made_with_free_ports(home: &Path) {
+    made(home);
+    set(home, "127.0.0.1:26657", "127.0.0.1:0");
+    set(home, "127.0.0.1:26660", "127.0.0.1:0");
+    set(home, "/tcp/26656", "/tcp/0");
+}
+
+fn set(home: &Path, from: &str, to: &str) {
+    let path = home.join("config/node.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from));
+    std::fs::write(path, text.replace(from, to)).unwrap();
+}
+
+#[test]
+fn a_second_init_overwrites_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    made(home.path());
+    let key = std::fs::read(home.path().join("config/priv_validator_key.json")).unwrap();
+    let why = refused(&welkind(home.path(), &["init"]));
+    assert!(why.contains("genesis.json: exists already"), "{why}");
+    assert_eq!(std::fs::read(home.path().join("config/priv_validator_key.json")).unwrap(), key);
+}
+
+#[test]
+fn a_home_that_is_not_there_is_named_with_the_remedy() {
+    let home = tempfile::tempdir().unwrap();
+    let why = refused(&welkind(&home.path().join("nowhere"), &["start"]));
+    assert!(why.contains("node.toml") && why.contains("welkind init"), "{why}");
+}
+
+#[test]
+fn a_port_in_use_is_named_and_nothing_is_written() {
+    let home = tempfile::tempdir().unwrap();
+    made_with_free_ports(home.path());
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let toml = home.path().join("config/node.toml");
+    let text = std::fs::read_to_string(&toml).unwrap();
+    std::fs::write(&toml, text.replacen("127.0.0.1:0", &address, 1)).unwrap();
+    let why = refused(&welkind(home.path(), &["start"]));
+    assert!(why.contains(&address) && why.contains("rpc.listen"), "{why}");
+    assert!(!home.path().join("data/blocks").exists());
+}
+
+#[test]
+fn a_key_file_that_others_can_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = tempfile::tempdir().unwrap();
+    made_with_free_ports(home.path());
+    let key = home.path().join("config/node_key.json");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let why = refused(&welkind(home.path(), &["start"]));
+    assert!(why.contains("node_key.json") && why.contains("chmod 600"), "{why}");
+}
+
+#[test]
+fn the_data_of_another_network_is_refused_until_it_is_removed() {
+    let (home, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    made_with_free_ports(home.path());
+    made_with_free_ports(other.path());
+    // Both begin their chains: to print the state, the genesis is executed.
+    for home in [home.path(), other.path()] {
+        let output = welkind(home, &["export"]);
+        assert!(output.status.success(), "{output:?}");
+    }
+    let genesis = |home: &Path| home.join("config/genesis.json");
+    std::fs::copy(genesis(other.path()), genesis(home.path())).unwrap();
+    let why = refused(&welkind(home.path(), &["start"]));
+    assert!(why.contains("another network") && why.contains("unsafe-reset"), "{why}");
+    let state = home.path().join("data/priv_validator_state.json");
+    let signed = std::fs::read(&state).unwrap();
+    assert!(welkind(home.path(), &["unsafe-reset"]).status.success());
+    assert_eq!(std::fs::read(&state).unwrap(), signed);
+    assert!(welkind(home.path(), &["export"]).status.success());
+}
+
+#[test]
+fn the_state_of_the_genesis_is_printed_as_json() {
+    let home = tempfile::tempdir().unwrap();
+    made_with_free_ports(home.path());
+    let output = welkind(home.path(), &["export"]);
+    let state: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(state["chain_id"], "local-1");
+    assert_eq!(state["height"], "0");
+    assert!(!state["state"].as_object().unwrap().is_empty());
+}
