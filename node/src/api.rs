@@ -122,7 +122,10 @@ impl BlockResults {
     pub fn updates(&self) -> impl Iterator<Item = ValidatorUpdate> + '_ {
         self.validator_updates
             .iter()
-            .map(|(public_key, power)| ValidatorUpdate { public_key: *public_key, power: *power })
+            .map(|(public_key, power)| ValidatorUpdate {
+                public_key: *public_key,
+                power: *power,
+            })
     }
 }
 

@@ -36,7 +36,12 @@ pub enum Command {
 #[derive(Debug, StructOpt)]
 pub struct HomeOption {
     /// The node's folder.
-    #[structopt(long, env = "WELKIN_NODE_HOME", default_value = ".welkind", parse(from_os_str))]
+    #[structopt(
+        long,
+        env = "WELKIN_NODE_HOME",
+        default_value = ".welkind",
+        parse(from_os_str)
+    )]
     home: PathBuf,
 }
 
@@ -78,7 +83,10 @@ fn initialise(options: &InitOptions) -> anyhow::Result<()> {
         }
     };
     genesis.validate().context("genesis")?;
-    let config = NodeConfig { moniker: options.moniker.clone(), ..NodeConfig::default() };
+    let config = NodeConfig {
+        moniker: options.moniker.clone(),
+        ..NodeConfig::default()
+    };
     init::write_home(&RealDisk, &home, &config, &genesis, &keys)?;
     println!("home       {}", home.path().display());
     println!("chain id   {}", genesis.chain_id);
@@ -88,14 +96,17 @@ fn initialise(options: &InitOptions) -> anyhow::Result<()> {
 }
 
 fn read_genesis(path: &Path) -> anyhow::Result<welkin_consensus::types::Genesis> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(welkin_consensus::types::Genesis::from_json(&text)?)
 }
 
 fn run_node(home: &Home) -> anyhow::Result<()> {
     let config = start::read_config(home)?;
     crate::start_logging(&config.log)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     let stop = Stop::default();
     let reason = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
@@ -140,7 +151,10 @@ fn print_export(home: &Home) -> anyhow::Result<()> {
 fn reset(home: &Home) -> anyhow::Result<()> {
     let _lock = start::lock(home)?;
     init::reset(home)?;
-    println!("removed blocks, WAL, state and snapshots of {}", home.path().display());
+    println!(
+        "removed blocks, WAL, state and snapshots of {}",
+        home.path().display()
+    );
     println!("kept keys, configuration and sign state");
     Ok(())
 }

@@ -59,7 +59,9 @@ impl EvidencePool {
         };
         let mut finished = Vec::new();
         for equivocation in ready {
-            let Ok(block) = ledger.block(equivocation.vote_a.height) else { continue };
+            let Ok(block) = ledger.block(equivocation.vote_a.height) else {
+                continue;
+            };
             let evidence = Evidence::DuplicateVote(Box::new(DuplicateVoteEvidence {
                 vote_a: equivocation.vote_a,
                 vote_b: equivocation.vote_b,
@@ -68,7 +70,9 @@ impl EvidencePool {
                 timestamp: block.block.header.time,
             }));
             let hash = evidence.hash();
-            if ledger.check_evidence(&ledger.tip(), &evidence).is_ok() && self.add(hash, evidence.clone()) {
+            if ledger.check_evidence(&ledger.tip(), &evidence).is_ok()
+                && self.add(hash, evidence.clone())
+            {
                 finished.push(evidence);
             }
         }

@@ -25,11 +25,22 @@ pub enum ExportError {
 /// hex, in the order of the keys.
 pub fn write_state(ledger: &Ledger, to: &mut dyn Write) -> Result<(), ExportError> {
     let tip = ledger.tip();
-    let view = ledger.tree().view(tip.version()).map_err(LedgerError::from)?;
+    let view = ledger
+        .tree()
+        .view(tip.version())
+        .map_err(LedgerError::from)?;
     writeln!(to, "{{")?;
-    writeln!(to, "  \"chain_id\": {},", serde_json::Value::from(tip.chain.chain_id.as_str()))?;
+    writeln!(
+        to,
+        "  \"chain_id\": {},",
+        serde_json::Value::from(tip.chain.chain_id.as_str())
+    )?;
     writeln!(to, "  \"height\": \"{}\",", tip.height())?;
-    writeln!(to, "  \"app_hash\": \"{}\",", hex::encode_upper(&tip.chain.app_hash.0))?;
+    writeln!(
+        to,
+        "  \"app_hash\": \"{}\",",
+        hex::encode_upper(&tip.chain.app_hash.0)
+    )?;
     write!(to, "  \"state\": {{")?;
     let (mut from, mut comma) = (Vec::new(), "");
     loop {
@@ -38,7 +49,12 @@ pub fn write_state(ledger: &Ledger, to: &mut dyn Write) -> Result<(), ExportErro
         let Some((last, _)) = pairs.last() else { break };
         from = key_after(last);
         for (key, value) in &pairs {
-            write!(to, "{comma}\n    \"{}\": \"{}\"", hex::encode(key), hex::encode(value))?;
+            write!(
+                to,
+                "{comma}\n    \"{}\": \"{}\"",
+                hex::encode(key),
+                hex::encode(value)
+            )?;
             comma = ",";
         }
     }

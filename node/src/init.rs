@@ -28,18 +28,28 @@ impl Keys {
     /// New random keys.
     pub fn random() -> Self {
         let key = || SigningKey::from_seed(&rand::random());
-        Keys { node: NodeKey(key()), validator: PrivValidatorKey(key()) }
+        Keys {
+            node: NodeKey(key()),
+            validator: PrivValidatorKey(key()),
+        }
     }
 
     /// The identity that peers see.
     pub fn peer_id(&self) -> PeerId {
-        keypair_from_secret(*self.node.0.seed()).public().to_peer_id()
+        keypair_from_secret(*self.node.0.seed())
+            .public()
+            .to_peer_id()
     }
 
     /// This node as a validator of a genesis.
     pub fn genesis_validator(&self, power: u64, name: impl Into<String>) -> GenesisValidator {
         let public_key = self.validator.public_key();
-        GenesisValidator { address: public_key.address(), public_key, power, name: name.into() }
+        GenesisValidator {
+            address: public_key.address(),
+            public_key,
+            power,
+            name: name.into(),
+        }
     }
 }
 
@@ -79,8 +89,17 @@ pub fn write_home(
     genesis: &Genesis,
     keys: &Keys,
 ) -> Result<(), StorageError> {
-    let files = [home.genesis(), home.node_toml(), home.node_key(), home.validator_key(), home.sign_state()];
-    if let Some(path) = files.into_iter().find(|path| disk.open(path, Open::Read).is_ok()) {
+    let files = [
+        home.genesis(),
+        home.node_toml(),
+        home.node_key(),
+        home.validator_key(),
+        home.sign_state(),
+    ];
+    if let Some(path) = files
+        .into_iter()
+        .find(|path| disk.open(path, Open::Read).is_ok())
+    {
         let what = "exists already; use another home folder, or remove this one if nothing in it is needed".to_owned();
         return Err(StorageError::Content { path, what });
     }
@@ -90,7 +109,11 @@ pub fn write_home(
     let write = |path: &Path, text: String, mode| replace_file(disk, path, text.as_bytes(), mode);
     write(&home.node_key(), keys.node.to_json(), Mode::Private)?;
     Signer::create_state(disk, &home.sign_state())?;
-    write(&home.validator_key(), keys.validator.to_json(), Mode::Private)?;
+    write(
+        &home.validator_key(),
+        keys.validator.to_json(),
+        Mode::Private,
+    )?;
     write(&home.genesis(), genesis.to_json(), Mode::Public)?;
     write(&home.node_toml(), config.to_toml(), Mode::Public)
 }
@@ -100,7 +123,9 @@ pub fn write_home(
 pub fn reset(home: &Home) -> Result<(), StorageError> {
     for path in [home.wal(), home.state(), home.snapshots(), home.blocks()] {
         match std::fs::remove_dir_all(&path) {
-            Err(why) if why.kind() != std::io::ErrorKind::NotFound => return Err(why).on("remove", &path),
+            Err(why) if why.kind() != std::io::ErrorKind::NotFound => {
+                return Err(why).on("remove", &path);
+            }
             _ => {}
         }
     }

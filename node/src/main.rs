@@ -30,8 +30,11 @@ fn main() -> ExitCode {
 /// Sends logs to stderr, as the configuration or `WELKIN_LOG` says.
 fn start_logging(config: &LogConfig) -> anyhow::Result<()> {
     let filter = std::env::var("WELKIN_LOG").unwrap_or_else(|_| config.filter.clone());
-    let filter = EnvFilter::try_new(&filter).map_err(|why| anyhow::anyhow!("log filter `{filter}`: {why}"))?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let filter = EnvFilter::try_new(&filter)
+        .map_err(|why| anyhow::anyhow!("log filter `{filter}`: {why}"))?;
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     match config.format {
         LogFormat::Text => logs.init(),
         LogFormat::Json => logs.json().init(),

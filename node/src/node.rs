@@ -77,7 +77,9 @@ pub enum NodeError {
     #[error("{0}")]
     Network(#[from] welkin_p2p::chain::StartError),
     /// An address is in use, or is not this machine's.
-    #[error("cannot listen on {address} ({what} in node.toml): {why}; stop what uses it, or choose another")]
+    #[error(
+        "cannot listen on {address} ({what} in node.toml): {why}; stop what uses it, or choose another"
+    )]
     Listen {
         /// The name in `node.toml`.
         what: &'static str,
@@ -121,22 +123,46 @@ pub struct NodeHandle {
 impl Build {
     /// Starts all parts. Consensus begins when the node has caught up with its peers.
     pub fn start(self) -> Result<Running, NodeError> {
-        let Build { config, disk, wal, ledger, signer, network, events, salt, lock, stop } = self;
+        let Build {
+            config,
+            disk,
+            wal,
+            ledger,
+            signer,
+            network,
+            events,
+            salt,
+            lock,
+            stop,
+        } = self;
         let chain_id = ledger.info().chain_id.clone();
         let own = signer.as_ref().map(Signer::public_key);
-        let wal = Wal::open(disk, &wal, &WalConfig::new(ledger.info().genesis_hash.0, salt))?;
-        let rules = shell::Rules { config: config.machine(&chain_id), own: own.map(|key| key.address()) };
+        let wal = Wal::open(
+            disk,
+            &wal,
+            &WalConfig::new(ledger.info().genesis_hash.0, salt),
+        )?;
+        let rules = shell::Rules {
+            config: config.machine(&chain_id),
+            own: own.map(|key| key.address()),
+        };
         let machine = replayed(rules.machine(&ledger, false), &wal)?;
 
-        let (mempool, ends) = Mempool::start(ledger.clone(), config.mempool_limits(), stop.clone())?;
+        let (mempool, ends) =
+            Mempool::start(ledger.clone(), config.mempool_limits(), stop.clone())?;
         let evidence = Arc::new(EvidencePool::default());
         let progress = Arc::new(Progress::default());
         let (answer, answers) = mpsc::unbounded_channel();
         let (heard_sender, heard) = mpsc::channel(HEARD);
         let (asked_sender, asked) = mpsc::channel(ASKED);
         let disk = DiskThread::start(wal, signer, chain_id, answer.clone(), stop.clone())?;
-        let executor =
-            Executor::start(ledger.clone(), mempool.clone(), evidence.clone(), answer, stop.clone())?;
+        let executor = Executor::start(
+            ledger.clone(),
+            mempool.clone(),
+            evidence.clone(),
+            answer,
+            stop.clone(),
+        )?;
 
         let sync = Sync {
             network: network.clone(),
@@ -156,28 +182,53 @@ impl Build {
         let helpers = vec![
             stop.spawn("network", pump.run(events)),
             stop.spawn("sync", sync.run()),
-            stop.spawn("tell transactions", net::tell_transactions(network.clone(), ends.outgoing)),
-            stop.spawn("pull transactions", net::pull_transactions(network.clone(), mempool.clone())),
+            stop.spawn(
+                "tell transactions",
+                net::tell_transactions(network.clone(), ends.outgoing),
+            ),
+            stop.spawn(
+                "pull transactions",
+                net::pull_transactions(network.clone(), mempool.clone()),
+            ),
         ];
-        let shell = stop.spawn("shell", shell::run(shell::Parts {
-            rules,
-            machine,
-            disk,
-            executor,
-            answers,
-            heard,
-            heard_sender,
-            asked,
-            network: network.clone(),
-            mempool: mempool.clone(),
-            evidence,
+        let shell = stop.spawn(
+            "shell",
+            shell::run(shell::Parts {
+                rules,
+                machine,
+                disk,
+                executor,
+                answers,
+                heard,
+                heard_sender,
+                asked,
+                network: network.clone(),
+                mempool: mempool.clone(),
+                evidence,
+                ledger: ledger.clone(),
+                progress: progress.clone(),
+                pull_interval: Duration::from_millis(config.consensus.pull_interval_ms),
+                stop: stop.clone(),
+            }),
+        );
+        let handle = NodeHandle {
+            config,
             ledger: ledger.clone(),
-            progress: progress.clone(),
-            pull_interval: Duration::from_millis(config.consensus.pull_interval_ms),
-            stop: stop.clone(),
-        }));
-        let handle = NodeHandle { config, ledger: ledger.clone(), mempool, network: network.clone(), progress, own };
-        Ok(Running { handle: Arc::new(handle), rpc_address: None, stop, ledger, network, shell, helpers, _lock: lock })
+            mempool,
+            network: network.clone(),
+            progress,
+            own,
+        };
+        Ok(Running {
+            handle: Arc::new(handle),
+            rpc_address: None,
+            stop,
+            ledger,
+            network,
+            shell,
+            helpers,
+            _lock: lock,
+        })
     }
 }
 
@@ -243,7 +294,11 @@ impl Node for NodeHandle {
         let validator = self.own.map(|key| {
             let member = tip.chain.validators.by_address(&key.address());
             let power = member.map_or(0, |(_, validator)| validator.voting_power);
-            ValidatorView { address: key.address(), public_key: key.0, power }
+            ValidatorView {
+                address: key.address(),
+                public_key: key.0,
+                power,
+            }
         });
         let peer = self.network.local_peer();
         Status {
@@ -253,8 +308,14 @@ impl Node for NodeHandle {
             chain_id: self.ledger.info().chain_id.clone(),
             listen_address: self.config.p2p.listen.first().cloned().unwrap_or_default(),
             rpc_address: self.config.rpc.listen.to_string(),
-            latest: self.ledger.summary(tip.height()).filter(|_| tip.height() > 0),
-            earliest: self.ledger.summary(self.ledger.oldest_height()).filter(|_| tip.height() > 0),
+            latest: self
+                .ledger
+                .summary(tip.height())
+                .filter(|_| tip.height() > 0),
+            earliest: self
+                .ledger
+                .summary(self.ledger.oldest_height())
+                .filter(|_| tip.height() > 0),
             catching_up: self.progress.is_catching_up(),
             validator,
         }
@@ -270,7 +331,12 @@ impl Node for NodeHandle {
         });
         NetInfo {
             peers: peers.collect(),
-            listeners: self.network.listening().iter().map(ToString::to_string).collect(),
+            listeners: self
+                .network
+                .listening()
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
         }
     }
 
@@ -298,7 +364,10 @@ impl Node for NodeHandle {
         // No module changes them yet, so they are the genesis' at every height.
         let next = self.ledger.tip().chain.next_height();
         if height > next {
-            return Err(ApiError::Future { asked: height, newest: next });
+            return Err(ApiError::Future {
+                asked: height,
+                newest: next,
+            });
         }
         Ok(self.ledger.tip().chain.consensus_params.clone())
     }
@@ -340,7 +409,9 @@ impl Node for NodeHandle {
 
 /// CometBFT's form of a peer's key: its address in lower hex.
 fn node_id(peer: &welkin_p2p::PeerId) -> String {
-    key_of_peer_id(peer).map(|key| hex::encode(PublicKey(key).address().0)).unwrap_or_default()
+    key_of_peer_id(peer)
+        .map(|key| hex::encode(PublicKey(key).address().0))
+        .unwrap_or_default()
 }
 
 fn ip_of(address: &Multiaddr) -> String {

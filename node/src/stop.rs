@@ -44,12 +44,18 @@ impl Stop {
     pub async fn wait(&self) -> Reason {
         let mut reasons = self.0.subscribe();
         let reason = reasons.wait_for(Option::is_some).await;
-        reason.ok().and_then(|reason| reason.clone()).unwrap_or(Reason::Asked)
+        reason
+            .ok()
+            .and_then(|reason| reason.clone())
+            .unwrap_or(Reason::Asked)
     }
 
     /// Ends the node if what holds this panics. Every task and thread of the node holds one.
     pub fn guard(&self, name: &'static str) -> Guard {
-        Guard { stop: self.clone(), name }
+        Guard {
+            stop: self.clone(),
+            name,
+        }
     }
 
     /// Starts a task that ends the node if it panics.
@@ -71,10 +77,12 @@ impl Stop {
         run: impl FnOnce() + Send + 'static,
     ) -> std::io::Result<std::thread::JoinHandle<()>> {
         let guard = self.guard(name);
-        std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-            run();
-            drop(guard);
-        })
+        std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                run();
+                drop(guard);
+            })
     }
 
     fn set(&self, reason: Reason) {
@@ -98,7 +106,10 @@ pub struct Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.stop.fail(format!("`{}` panicked: this is a bug of the program", self.name));
+            self.stop.fail(format!(
+                "`{}` panicked: this is a bug of the program",
+                self.name
+            ));
         }
     }
 }

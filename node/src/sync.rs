@@ -138,7 +138,11 @@ impl Sync {
         paused.retain(|_, until| *until > now);
         let peers = self.network.peers();
         let asked = peers.iter().take(ASKED).map(|info| async {
-            let answer = self.network.request(info.peer, Protocol::Status, Vec::new()).await.ok()?;
+            let answer = self
+                .network
+                .request(info.peer, Protocol::Status, Vec::new())
+                .await
+                .ok()?;
             Some((info.peer, decode::<StatusAnswer>(&answer)))
         });
         let mut answers = 0;
@@ -150,9 +154,13 @@ impl Sync {
                 continue;
             };
             answers += 1;
-            let serves = status.newest >= next && status.oldest <= next && !paused.contains_key(&peer);
+            let serves =
+                status.newest >= next && status.oldest <= next && !paused.contains_key(&peer);
             if serves && best.is_none_or(|best| status.newest > best.newest) {
-                best = Some(Ahead { peer, newest: status.newest });
+                best = Some(Ahead {
+                    peer,
+                    newest: status.newest,
+                });
             }
         }
         (answers, best)
@@ -171,12 +179,21 @@ impl Sync {
     /// Fetches blocks from a peer, and says for how long to leave it alone, if so.
     async fn fetch(&self, ahead: Ahead) -> Option<Duration> {
         let from = self.ledger.tip().chain.next_height();
-        let request = encode(&BlocksRequest { from, count: MAX_BLOCKS as u32 });
-        let Ok(answer) = self.network.request(ahead.peer, Protocol::Blocks, request).await else {
+        let request = encode(&BlocksRequest {
+            from,
+            count: MAX_BLOCKS as u32,
+        });
+        let Ok(answer) = self
+            .network
+            .request(ahead.peer, Protocol::Blocks, request)
+            .await
+        else {
             return Some(PAUSE);
         };
         let decoded = tokio::task::spawn_blocking(move || decode_blocks(&answer, from)).await;
-        let Ok(Some(blocks)) = decoded else { return Some(self.lied(ahead.peer, "malformed blocks")) };
+        let Ok(Some(blocks)) = decoded else {
+            return Some(self.lied(ahead.peer, "malformed blocks"));
+        };
         if blocks.is_empty() {
             return Some(PAUSE);
         }
@@ -206,8 +223,13 @@ fn decode_blocks(answer: &[u8], from: u64) -> Option<Vec<Decision>> {
     if answer.blocks.len() > MAX_BLOCKS {
         return None;
     }
-    let blocks = answer.blocks.into_iter().map(|block| Decision::decode(block.block, &block.commit).ok());
+    let blocks = answer
+        .blocks
+        .into_iter()
+        .map(|block| Decision::decode(block.block, &block.commit).ok());
     let blocks: Vec<Decision> = blocks.collect::<Option<_>>()?;
-    let in_order = (from..).zip(&blocks).all(|(height, decision)| decision.block.header.height == height);
+    let in_order = (from..)
+        .zip(&blocks)
+        .all(|(height, decision)| decision.block.header.height == height);
     in_order.then_some(blocks)
 }

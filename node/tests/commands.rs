@@ -6,7 +6,11 @@ use std::process::{Command, Output};
 
 fn welkind(home: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_welkind"));
-    command.args(arguments).arg("--home").arg(home).env("WELKIN_LOG", "off");
+    command
+        .args(arguments)
+        .arg("--home")
+        .arg(home)
+        .env("WELKIN_LOG", "off");
     command.output().unwrap()
 }
 
@@ -43,14 +47,20 @@ fn a_second_init_overwrites_nothing() {
     let key = std::fs::read(home.path().join("config/priv_validator_key.json")).unwrap();
     let why = refused(&welkind(home.path(), &["init"]));
     assert!(why.contains("genesis.json: exists already"), "{why}");
-    assert_eq!(std::fs::read(home.path().join("config/priv_validator_key.json")).unwrap(), key);
+    assert_eq!(
+        std::fs::read(home.path().join("config/priv_validator_key.json")).unwrap(),
+        key
+    );
 }
 
 #[test]
 fn a_home_that_is_not_there_is_named_with_the_remedy() {
     let home = tempfile::tempdir().unwrap();
     let why = refused(&welkind(&home.path().join("nowhere"), &["start"]));
-    assert!(why.contains("node.toml") && why.contains("welkind init"), "{why}");
+    assert!(
+        why.contains("node.toml") && why.contains("welkind init"),
+        "{why}"
+    );
 }
 
 #[test]
@@ -63,7 +73,10 @@ fn a_port_in_use_is_named_and_nothing_is_written() {
     let text = std::fs::read_to_string(&toml).unwrap();
     std::fs::write(&toml, text.replacen("127.0.0.1:0", &address, 1)).unwrap();
     let why = refused(&welkind(home.path(), &["start"]));
-    assert!(why.contains(&address) && why.contains("rpc.listen"), "{why}");
+    assert!(
+        why.contains(&address) && why.contains("rpc.listen"),
+        "{why}"
+    );
     assert!(!home.path().join("data/blocks").exists());
 }
 
@@ -75,7 +88,10 @@ fn a_key_file_that_others_can_read_is_refused() {
     let key = home.path().join("config/node_key.json");
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
     let why = refused(&welkind(home.path(), &["start"]));
-    assert!(why.contains("node_key.json") && why.contains("chmod 600"), "{why}");
+    assert!(
+        why.contains("node_key.json") && why.contains("chmod 600"),
+        "{why}"
+    );
 }
 
 #[test]
@@ -91,7 +107,10 @@ fn the_data_of_another_network_is_refused_until_it_is_removed() {
     let genesis = |home: &Path| home.join("config/genesis.json");
     std::fs::copy(genesis(other.path()), genesis(home.path())).unwrap();
     let why = refused(&welkind(home.path(), &["start"]));
-    assert!(why.contains("another network") && why.contains("unsafe-reset"), "{why}");
+    assert!(
+        why.contains("another network") && why.contains("unsafe-reset"),
+        "{why}"
+    );
     let state = home.path().join("data/priv_validator_state.json");
     let signed = std::fs::read(&state).unwrap();
     assert!(welkind(home.path(), &["unsafe-reset"]).status.success());

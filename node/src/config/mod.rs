@@ -154,13 +154,18 @@ impl Default for P2pConfig {
 
 impl Default for RpcConfig {
     fn default() -> Self {
-        RpcConfig { listen: ([127, 0, 0, 1], 26657).into(), cors_allowed_origins: Vec::new() }
+        RpcConfig {
+            listen: ([127, 0, 0, 1], 26657).into(),
+            cors_allowed_origins: Vec::new(),
+        }
     }
 }
 
 impl Default for MetricsConfig {
     fn default() -> Self {
-        MetricsConfig { listen: ([127, 0, 0, 1], 26660).into() }
+        MetricsConfig {
+            listen: ([127, 0, 0, 1], 26660).into(),
+        }
     }
 }
 
@@ -184,7 +189,11 @@ impl Default for ConsensusConfig {
 
 impl Default for MempoolConfig {
     fn default() -> Self {
-        let Limits { transactions, bytes, parked_per_account } = Limits::default();
+        let Limits {
+            transactions,
+            bytes,
+            parked_per_account,
+        } = Limits::default();
         MempoolConfig {
             max_transactions: transactions,
             max_bytes: bytes,
@@ -206,7 +215,10 @@ impl Default for StorageConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        LogConfig { filter: "info,libp2p=warn".to_owned(), format: LogFormat::Text }
+        LogConfig {
+            filter: "info,libp2p=warn".to_owned(),
+            format: LogFormat::Text,
+        }
     }
 }
 
@@ -251,7 +263,9 @@ impl NodeConfig {
         let value = |what: &str| Err(ConfigError::Value(what.to_owned()));
         let consensus = &self.consensus;
         if consensus.propose_timeout_ms == 0 || consensus.empty_block_interval_ms == 0 {
-            return value("consensus.propose_timeout_ms and empty_block_interval_ms must be above 0");
+            return value(
+                "consensus.propose_timeout_ms and empty_block_interval_ms must be above 0",
+            );
         }
         if consensus.pull_interval_ms == 0 {
             return value("consensus.pull_interval_ms must be above 0");
@@ -297,7 +311,10 @@ impl NodeConfig {
 
 impl P2pConfig {
     /// The network's settings.
-    pub fn network(&self, genesis_hash: [u8; 32]) -> Result<welkin_p2p::chain::Config, ConfigError> {
+    pub fn network(
+        &self,
+        genesis_hash: [u8; 32],
+    ) -> Result<welkin_p2p::chain::Config, ConfigError> {
         Ok(welkin_p2p::chain::Config {
             listen: self.addresses(&self.listen)?,
             persistent_peers: self.addresses(&self.persistent_peers)?,
@@ -313,7 +330,10 @@ impl P2pConfig {
     }
 
     fn explicit(&self) -> Result<Vec<PeerId>, ConfigError> {
-        let parsed = self.explicit_peers.iter().map(|text| identity::parse_peer_id(text));
+        let parsed = self
+            .explicit_peers
+            .iter()
+            .map(|text| identity::parse_peer_id(text));
         Ok(parsed.collect::<Result<_, _>>()?)
     }
 }
@@ -324,7 +344,10 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_of_the_design_and_survive_their_file() {
-        let config = NodeConfig { moniker: "a".to_owned(), ..NodeConfig::default() };
+        let config = NodeConfig {
+            moniker: "a".to_owned(),
+            ..NodeConfig::default()
+        };
         assert_eq!(config.consensus.propose_timeout_ms, 500);
         assert_eq!(config.consensus.min_block_interval_ms, 100);
         assert_eq!(config.consensus.commit_wait_ms, 20);
@@ -337,8 +360,13 @@ mod tests {
     #[test]
     fn a_misspelt_key_is_named_with_its_line() {
         let text = "moniker = 'a'\n[consensus]\npropose_timeout = 5\n";
-        let why = NodeConfig::from_toml(text, Path::new("/n/node.toml")).unwrap_err().to_string();
-        assert!(why.starts_with("/n/node.toml: ") && why.contains("line 3"), "{why}");
+        let why = NodeConfig::from_toml(text, Path::new("/n/node.toml"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            why.starts_with("/n/node.toml: ") && why.contains("line 3"),
+            "{why}"
+        );
         assert!(why.contains("propose_timeout"), "{why}");
     }
 
@@ -350,7 +378,10 @@ mod tests {
             "[rpc]\nlisten = '1'",
             "[consensus]\npropose_timeout_ms = 0",
         ] {
-            assert!(NodeConfig::from_toml(text, Path::new("node.toml")).is_err(), "{text}");
+            assert!(
+                NodeConfig::from_toml(text, Path::new("node.toml")).is_err(),
+                "{text}"
+            );
         }
     }
 }

@@ -38,12 +38,18 @@ impl Backing {
         match self {
             Backing::Memory(store) => {
                 let store = store.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                Ok(Found { store, extent: extent(false) })
+                Ok(Found {
+                    store,
+                    extent: extent(false),
+                })
             }
             Backing::Folder { path, config } => {
                 let opened = store::open(path, config)?;
                 let extent = extent(opened.condition == Condition::Closed);
-                Ok(Found { store: opened.store, extent })
+                Ok(Found {
+                    store: opened.store,
+                    extent,
+                })
             }
         }
     }

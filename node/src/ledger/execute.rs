@@ -7,8 +7,7 @@ use crate::block_log::NewBlock;
 use std::sync::Arc;
 use welkin_consensus::state::{self, ChainState, TxOutcome};
 use welkin_consensus::types::{
-    AppHash, Block, BlockId, Commit, CommitSig, Message, PublicKey,
-    ValidatorSet, ValidatorUpdate,
+    AppHash, Block, BlockId, Commit, CommitSig, Message, PublicKey, ValidatorSet, ValidatorUpdate,
 };
 use welkin_consensus::verify::verify_commit_full;
 use welkin_runtime::ctx::{BlockInfo, Misbehaviour, VoteInfo};
@@ -47,7 +46,12 @@ impl Decision {
         let parts = welkin_consensus::types::PartSet::from_bytes(&block);
         let block_id = decoded.id(&parts);
         let commit = Commit::decode(commit)?;
-        Ok(Decision { block: Arc::new(decoded), block_id, bytes: block, commit })
+        Ok(Decision {
+            block: Arc::new(decoded),
+            block_id,
+            bytes: block,
+            commit,
+        })
     }
 
     fn height(&self) -> u64 {
@@ -101,16 +105,30 @@ impl Ledger {
         if let Err(why) = self.log.sync() {
             return (Vec::new(), Err(why.into()));
         }
-        (done.into_iter().map(|executed| self.publish(executed)).collect(), outcome)
+        (
+            done.into_iter()
+                .map(|executed| self.publish(executed))
+                .collect(),
+            outcome,
+        )
     }
 
     fn take_over(&self, chain: &ChainState, decision: &Decision) -> Result<Executed, LedgerError> {
         // What more than 2/3 decided is valid: its transactions are not judged again.
         let (validators, height) = (&chain.validators, chain.next_height());
-        let Decision { block, block_id, commit, .. } = decision;
+        let Decision {
+            block,
+            block_id,
+            commit,
+            ..
+        } = decision;
         verify_commit_full(&chain.chain_id, validators, block_id, height, commit)?;
         if block.header.height == height && block.header.app_hash != chain.app_hash {
-            return Err(mismatch(height - 1, &chain.app_hash, &block.header.app_hash));
+            return Err(mismatch(
+                height - 1,
+                &chain.app_hash,
+                &block.header.app_hash,
+            ));
         }
         chain.validate_block(block)?;
         self.append(chain, decision)?;
@@ -120,21 +138,43 @@ impl Ledger {
     }
 
     /// Executes a block of the log again, whose results are known to the chain.
-    pub(super) fn execute(&self, chain: &ChainState, decision: &Decision) -> Result<Executed, LedgerError> {
+    pub(super) fn execute(
+        &self,
+        chain: &ChainState,
+        decision: &Decision,
+    ) -> Result<Executed, LedgerError> {
         let (block, height) = (&decision.block, decision.height());
         let output = self.run(chain.last_validators.as_ref(), block)?;
         let (root, mut batch) = self.tree.commit(height, &output.writes)?;
         for failure in &output.hook_failures {
             tracing::error!(target: "welkin::ledger", height, what = failure.what, "a hook failed and was undone: {}", failure.error);
         }
-        let results = results_of(height, output.tx_results, output.events, &output.validator_updates, root);
+        let results = results_of(
+            height,
+            output.tx_results,
+            output.events,
+            &output.validator_updates,
+            root,
+        );
         let next = chain.apply(&block.header, decision.block_id, &executed_of(&results))?;
-        let tx_ids: Arc<[Hash]> = block.data.txs.iter().map(|raw| Transaction::id(raw)).collect();
+        let tx_ids: Arc<[Hash]> = block
+            .data
+            .txs
+            .iter()
+            .map(|raw| Transaction::id(raw))
+            .collect();
         for (index, id) in (0..).zip(tx_ids.iter()) {
             record::put_tx(&mut batch, id, TxPlace { height, index });
         }
-        let evidence: Vec<[u8; 32]> = block.evidence.0.iter().map(|evidence| evidence.hash()).collect();
-        evidence.iter().for_each(|hash| record::put_evidence(&mut batch, hash, height));
+        let evidence: Vec<[u8; 32]> = block
+            .evidence
+            .0
+            .iter()
+            .map(|evidence| evidence.hash())
+            .collect();
+        evidence
+            .iter()
+            .for_each(|hash| record::put_evidence(&mut batch, hash, height));
         record::put_chain(&mut batch, &next);
         let stored = StoredBlock {
             block_id: decision.block_id,
@@ -142,7 +182,11 @@ impl Ledger {
             size_bytes: decision.bytes.len(),
         };
         Ok(Executed {
-            committed: Committed { block: Arc::new(stored), results: Arc::new(results), tx_ids },
+            committed: Committed {
+                block: Arc::new(stored),
+                results: Arc::new(results),
+                tx_ids,
+            },
             chain: next,
             seen: decision.commit.clone(),
             batch,
@@ -153,7 +197,11 @@ impl Ledger {
 
     /// Runs a block on the state before it, and keeps nothing. `voters` are the validators of the
     /// block before.
-    pub(super) fn run(&self, voters: Option<&ValidatorSet>, block: &Block) -> Result<BlockOutput, LedgerError> {
+    pub(super) fn run(
+        &self,
+        voters: Option<&ValidatorSet>,
+        block: &Block,
+    ) -> Result<BlockOutput, LedgerError> {
         let height = block.header.height;
         let view = self.tree.view(height - 1)?;
         let input = BlockInput {
@@ -166,9 +214,13 @@ impl Ledger {
     }
 
     fn append(&self, chain: &ChainState, decision: &Decision) -> Result<(), LedgerError> {
-        let changed = chain.last_validators.as_ref().is_none_or(|last| last.hash() != chain.validators.hash());
-        let validators = changed
-            .then(|| serde_json::to_vec(&chain.validators).expect("a validator set has only string keys"));
+        let changed = chain
+            .last_validators
+            .as_ref()
+            .is_none_or(|last| last.hash() != chain.validators.hash());
+        let validators = changed.then(|| {
+            serde_json::to_vec(&chain.validators).expect("a validator set has only string keys")
+        });
         let new = NewBlock {
             block: &decision.bytes,
             commit: &decision.commit.encode(),
@@ -192,8 +244,17 @@ pub(super) fn results_of(
     updates: &[welkin_runtime::execute::ValidatorUpdate],
     root: Hash,
 ) -> BlockResults {
-    let validator_updates = updates.iter().map(|update| (update.public_key, update.power)).collect();
-    BlockResults { height, tx_results, events, validator_updates, app_hash: root.0.to_vec() }
+    let validator_updates = updates
+        .iter()
+        .map(|update| (update.public_key, update.power))
+        .collect();
+    BlockResults {
+        height,
+        tx_results,
+        events,
+        validator_updates,
+        app_hash: root.0.to_vec(),
+    }
 }
 
 /// What headers say of the results.
@@ -204,9 +265,10 @@ fn executed_of(results: &BlockResults) -> state::Executed {
         gas_wanted: i64::try_from(result.gas_wanted).unwrap_or(i64::MAX),
         gas_used: i64::try_from(result.gas_used).unwrap_or(i64::MAX),
     });
-    let updates = results
-        .updates()
-        .map(|update| ValidatorUpdate { public_key: PublicKey(update.public_key), power: update.power });
+    let updates = results.updates().map(|update| ValidatorUpdate {
+        public_key: PublicKey(update.public_key),
+        power: update.power,
+    });
     state::Executed {
         app_hash: AppHash(results.app_hash.clone()),
         results: outcomes.collect(),
@@ -223,12 +285,18 @@ fn block_info(voters: Option<&ValidatorSet>, block: &Block) -> Result<BlockInfo,
         why: ExecuteError::State(StateError::Broken("the block's time is before 1970".into())),
     };
     let voters = voters.into_iter().flat_map(|set| set.validators());
-    let last_commit = voters.zip(&block.last_commit.signatures).map(|(validator, entry)| VoteInfo {
-        validator: validator.address.0,
-        power: validator.voting_power,
-        signed: matches!(entry, CommitSig::Commit(_)),
-    });
-    let offences = block.evidence.0.iter().flat_map(|evidence| evidence.misbehaviours());
+    let last_commit = voters
+        .zip(&block.last_commit.signatures)
+        .map(|(validator, entry)| VoteInfo {
+            validator: validator.address.0,
+            power: validator.voting_power,
+            signed: matches!(entry, CommitSig::Commit(_)),
+        });
+    let offences = block
+        .evidence
+        .0
+        .iter()
+        .flat_map(|evidence| evidence.misbehaviours());
     let misbehaviour = offences.map(|offence| Misbehaviour {
         validator: offence.validator_address.0,
         height: offence.height,

@@ -109,7 +109,10 @@ impl Ledger {
     /// Where the chain stands.
     pub fn tip(&self) -> Arc<Tip> {
         // Nothing under this lock panics: it is only replaced.
-        self.tip.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.tip
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The runtime.
@@ -156,12 +159,23 @@ impl Ledger {
     }
 
     fn publish(&self, executed: Executed) -> Arc<Committed> {
-        let Executed { committed, chain, seen, batch, due_work, evidence } = executed;
+        let Executed {
+            committed,
+            chain,
+            seen,
+            batch,
+            due_work,
+            evidence,
+        } = executed;
         let height = chain.last_height;
         let proof_wanted = wants_proof(&committed.block.block, due_work);
         self.recent.insert(height, &committed.tx_ids, evidence);
         self.writer.push(height, batch);
-        let tip = Arc::new(Tip { chain, seen, proof_wanted });
+        let tip = Arc::new(Tip {
+            chain,
+            seen,
+            proof_wanted,
+        });
         *self.tip.write().unwrap_or_else(PoisonError::into_inner) = tip;
         let committed = Arc::new(committed);
         // Nobody may be listening.
@@ -173,9 +187,6 @@ impl Ledger {
         broadcast::Sender::new(EVENT_BUFFER)
     }
 }
-
-
-
 
 #[cfg(test)]
 mod tests;

@@ -23,7 +23,9 @@ impl Recent {
         for (index, id) in (0..).zip(ids) {
             entries.txs.insert(*id, TxPlace { height, index });
         }
-        entries.evidence.extend(evidence.into_iter().map(|hash| (hash, height)));
+        entries
+            .evidence
+            .extend(evidence.into_iter().map(|hash| (hash, height)));
         entries.blocks.insert(height, ids.to_vec());
     }
 

@@ -53,7 +53,9 @@ pub(super) fn put_tx(batch: &mut Batch, id: &Hash, place: TxPlace) {
 
 /// Where a transaction stands, as far as the store knows.
 pub(super) fn read_tx(store: &dyn Store, id: &Hash) -> Result<Option<TxPlace>, StoreError> {
-    let Some(value) = store.get(&index_key(TX, &id.0))? else { return Ok(None) };
+    let Some(value) = store.get(&index_key(TX, &id.0))? else {
+        return Ok(None);
+    };
     borsh::from_slice(&value)
         .map(Some)
         .map_err(|why| StoreError::Failed(format!("an index record is not readable: {why}")))

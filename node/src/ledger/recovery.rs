@@ -8,8 +8,8 @@
 
 use super::backing::Found;
 use super::recent::Recent;
-use super::writer::StoreWriter;
 use super::snapshots::SnapshotPlan;
+use super::writer::StoreWriter;
 use super::{Backing, Decision, Ledger, LedgerError, Tip, record};
 use crate::block_log::{BlockLog, BlockLogConfig};
 use crate::disk::Disk;
@@ -60,13 +60,21 @@ impl Ledger {
             chain_id: open.genesis.chain_id.clone(),
             genesis_hash: open.genesis.hash()?,
         };
-        open.runtime.check_table().map_err(LedgerError::Inconsistent)?;
+        open.runtime
+            .check_table()
+            .map_err(LedgerError::Inconsistent)?;
         let log_config = BlockLogConfig::new(info.genesis_hash.0, open.salt);
         let log = BlockLog::open(open.disk.clone(), &open.blocks, &log_config)?;
         let Stored { store, tree, chain } = open.state(&log)?;
         let (tree, recent) = (Arc::new(tree), Arc::new(Recent::default()));
-        let writer = StoreWriter::start(store.clone(), tree.clone(), recent.clone(), open.stop.clone());
-        let writer = writer.map_err(|why| LedgerError::Inconsistent(format!("cannot start a thread: {why}")))?;
+        let writer = StoreWriter::start(
+            store.clone(),
+            tree.clone(),
+            recent.clone(),
+            open.stop.clone(),
+        );
+        let writer = writer
+            .map_err(|why| LedgerError::Inconsistent(format!("cannot start a thread: {why}")))?;
         let ledger = Ledger {
             runtime: open.runtime,
             info,
@@ -77,7 +85,11 @@ impl Ledger {
             writer,
             recent,
             verified: Arc::new(Verified::default()),
-            tip: RwLock::new(Arc::new(Tip { chain, seen: Commit::default(), proof_wanted: false })),
+            tip: RwLock::new(Arc::new(Tip {
+                chain,
+                seen: Commit::default(),
+                proof_wanted: false,
+            })),
             events: Ledger::new_events(),
             snapshots: open.snapshots.map(Into::into),
             stop: open.stop,
@@ -95,10 +107,18 @@ impl Ledger {
             return Ok(());
         }
         let height = tip.height();
-        let missing = || LedgerError::Inconsistent(format!("block {height} is missing in the block log"));
+        let missing =
+            || LedgerError::Inconsistent(format!("block {height} is missing in the block log"));
         let (block, seen) = self.block_in_log(height)?.ok_or_else(missing)?;
-        let tip = Tip { chain: tip.chain.clone(), seen, proof_wanted: wants_proof(&block, false) };
-        *self.tip.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(tip);
+        let tip = Tip {
+            chain: tip.chain.clone(),
+            seen,
+            proof_wanted: wants_proof(&block, false),
+        };
+        *self
+            .tip
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(tip);
         Ok(())
     }
 
@@ -110,15 +130,21 @@ impl Ledger {
             tracing::info!(target: "welkin::ledger", first, newest, "executing blocks of the log again");
         }
         for height in first..=newest {
-            let missing = || LedgerError::Inconsistent(format!(
-                "block {height} is missing in the block log, and the state is older: run \
+            let missing = || {
+                LedgerError::Inconsistent(format!(
+                    "block {height} is missing in the block log, and the state is older: run \
                  `welkind unsafe-reset` and let the node fetch the chain from its peers"
-            ));
+                ))
+            };
             let stored = self.log.read(height)?.ok_or_else(missing)?;
             let decision = Decision::decode(stored.block, &stored.commit)?;
             let chain = &self.tip().chain;
             if decision.block.header.app_hash != chain.app_hash {
-                return Err(mismatch(height - 1, &chain.app_hash, &decision.block.header.app_hash));
+                return Err(mismatch(
+                    height - 1,
+                    &chain.app_hash,
+                    &decision.block.header.app_hash,
+                ));
             }
             let executed = self.execute(chain, &decision)?;
             self.check_results(&executed)?;
@@ -137,8 +163,12 @@ impl Ledger {
         if own == known {
             return Ok(());
         }
-        let known: crate::api::BlockResults = borsh::from_slice(&known)
-            .map_err(|why| LedgerError::Inconsistent(format!("results of block {} are not readable: {why}", results.height)))?;
+        let known: crate::api::BlockResults = borsh::from_slice(&known).map_err(|why| {
+            LedgerError::Inconsistent(format!(
+                "results of block {} are not readable: {why}",
+                results.height
+            ))
+        })?;
         let (own, chain) = (AppHash(results.app_hash.clone()), AppHash(known.app_hash));
         if own == chain {
             // Messages of errors are not part of what nodes agree on, and another version may word
@@ -155,7 +185,9 @@ impl Ledger {
         let oldest = self.tree.kept().map_or(newest, |kept| *kept.start());
         let mut height = newest;
         while height > oldest && height > 0 && self.log.read_results(height)?.is_none() {
-            let Some((block, _)) = self.block_in_log(height)? else { break };
+            let Some((block, _)) = self.block_in_log(height)? else {
+                break;
+            };
             let voters = self.validators_in_log(height.saturating_sub(1))?;
             let output = self.run(voters.as_ref(), &block)?;
             let root = self.tree.root(height)?;
@@ -175,7 +207,11 @@ impl Ledger {
 }
 
 pub(super) fn mismatch(height: u64, own: &AppHash, chain: &AppHash) -> LedgerError {
-    LedgerError::AppHash { height, own: hex::encode_upper(&own.0), chain: hex::encode_upper(&chain.0) }
+    LedgerError::AppHash {
+        height,
+        own: hex::encode_upper(&own.0),
+        chain: hex::encode_upper(&chain.0),
+    }
 }
 
 impl OpenLedger {
@@ -184,7 +220,9 @@ impl OpenLedger {
         let Found { store, extent } = self.backing.open()?;
         match self.usable(store.clone(), extent, log) {
             Ok(Some(stored)) => return Ok(stored),
-            Ok(None) if log.height() == 0 && record::is_empty(&*store)? => return self.begin(store),
+            Ok(None) if log.height() == 0 && record::is_empty(&*store)? => {
+                return self.begin(store);
+            }
             Ok(None) => {
                 tracing::warn!(target: "welkin::ledger", "the state does not belong to the block log, it is made again");
             }
@@ -213,7 +251,9 @@ impl OpenLedger {
         extent: Extent,
         log: &BlockLog,
     ) -> Result<Option<Stored>, LedgerError> {
-        let Some(chain) = record::read_chain(&*store)? else { return Ok(None) };
+        let Some(chain) = record::read_chain(&*store)? else {
+            return Ok(None);
+        };
         let tree = StateTree::open(store.clone(), self.tree.clone())?;
         let version = chain.next_height() - 1;
         let root = match tree.root(version) {
@@ -240,7 +280,9 @@ impl OpenLedger {
         if chain.last_height == 0 {
             return Ok(true);
         }
-        let Some(stored) = log.read(chain.last_height)? else { return Ok(false) };
+        let Some(stored) = log.read(chain.last_height)? else {
+            return Ok(false);
+        };
         let decision = Decision::decode(stored.block, &stored.commit)?;
         Ok(decision.block_id == chain.last_block_id)
     }
@@ -248,7 +290,8 @@ impl OpenLedger {
     /// The state of the genesis.
     fn begin(&self, store: Arc<dyn Store>) -> Result<Stored, LedgerError> {
         let time = self.genesis.genesis_time.to_runtime();
-        let time = time.ok_or_else(|| LedgerError::Genesis("genesis_time is before 1970".into()))?;
+        let time =
+            time.ok_or_else(|| LedgerError::Genesis("genesis_time is before 1970".into()))?;
         let output = self.runtime.genesis(&self.genesis.app_state, time);
         let output = output.map_err(|why| LedgerError::Genesis(why.to_string()))?;
         let tree = StateTree::open(store.clone(), self.tree.clone())?;
@@ -266,5 +309,12 @@ impl OpenLedger {
 
 /// What every start looks at, and what one after an unclean stop does.
 pub(super) fn extent(clean: bool) -> Extent {
-    if clean { Extent::OneIn { buckets: 256, first: rand::random::<u64>() % 256 } } else { Extent::Full }
+    if clean {
+        Extent::OneIn {
+            buckets: 256,
+            first: rand::random::<u64>() % 256,
+        }
+    } else {
+        Extent::Full
+    }
 }

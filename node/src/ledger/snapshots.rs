@@ -32,7 +32,10 @@ pub(super) struct Writing {
 
 impl From<SnapshotPlan> for Writing {
     fn from(plan: SnapshotPlan) -> Self {
-        Writing { plan, busy: AtomicBool::new(false) }
+        Writing {
+            plan,
+            busy: AtomicBool::new(false),
+        }
     }
 }
 
@@ -40,9 +43,14 @@ impl Ledger {
     /// Writes a snapshot if one is due at the newest height and none is being written, on a thread
     /// of its own. A failure is logged: the next one may succeed, and the block log has everything.
     pub fn snapshot_if_due(self: &Arc<Self>) {
-        let Some(writing) = &self.snapshots else { return };
+        let Some(writing) = &self.snapshots else {
+            return;
+        };
         let tip = self.tip();
-        let due = tip.height() > 0 && tip.height().is_multiple_of(writing.plan.interval_blocks.max(1));
+        let due = tip.height() > 0
+            && tip
+                .height()
+                .is_multiple_of(writing.plan.interval_blocks.max(1));
         if !due || writing.busy.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -62,10 +70,16 @@ impl Ledger {
 
     /// Writes a snapshot of the state after the tip's block.
     pub(super) fn write_snapshot(&self, tip: &Tip) -> Result<(), SnapshotError> {
-        let Some(writing) = &self.snapshots else { return Ok(()) };
-        let attachment = serde_json::to_vec(&tip.chain).expect("a chain state has only string keys");
+        let Some(writing) = &self.snapshots else {
+            return Ok(());
+        };
+        let attachment =
+            serde_json::to_vec(&tip.chain).expect("a chain state has only string keys");
         let view = self.tree.view(tip.version())?;
-        writing.plan.snapshots.write(tip.version(), &view, &attachment)?;
+        writing
+            .plan
+            .snapshots
+            .write(tip.version(), &view, &attachment)?;
         tracing::info!(target: "welkin::ledger", height = tip.height(), "wrote a snapshot");
         Ok(())
     }
@@ -75,7 +89,9 @@ impl OpenLedger {
     /// State from the newest snapshot that fits the block log; none if no snapshot does. The
     /// store is empty before, and whoever gets none has to empty it again.
     pub(super) fn restore(&self, log: &BlockLog) -> Result<Option<Stored>, LedgerError> {
-        let Some(plan) = &self.snapshots else { return Ok(None) };
+        let Some(plan) = &self.snapshots else {
+            return Ok(None);
+        };
         for version in plan.snapshots.versions().map_err(failed)? {
             match self.restore_version(&plan.snapshots, version, log) {
                 Ok(Some(stored)) => {
@@ -98,7 +114,9 @@ impl OpenLedger {
         log: &BlockLog,
     ) -> Result<Option<Stored>, LedgerError> {
         let head = snapshots.head(version).map_err(failed)?;
-        let Ok(chain) = serde_json::from_slice::<ChainState>(&head.attachment) else { return Ok(None) };
+        let Ok(chain) = serde_json::from_slice::<ChainState>(&head.attachment) else {
+            return Ok(None);
+        };
         if chain.last_height != version || chain.last_height == 0 || !self.belongs(&chain, log)? {
             return Ok(None);
         }
@@ -106,7 +124,9 @@ impl OpenLedger {
             return Ok(None);
         };
         let store = self.backing.open_empty()?;
-        let tree = snapshots.load(version, root, store.clone(), self.tree.clone()).map_err(failed)?;
+        let tree = snapshots
+            .load(version, root, store.clone(), self.tree.clone())
+            .map_err(failed)?;
         index_again(&*store, version, log)?;
         // Last: a store without it is begun again.
         let mut batch = Batch::default();
@@ -123,7 +143,9 @@ fn root_after(version: u64, log: &BlockLog) -> Result<Option<Hash>, LedgerError>
     let bytes = if let Some(next) = log.read(version + 1)? {
         Block::decode(&next.block)?.header.app_hash.0
     } else {
-        let Some(results) = log.read_results(version)? else { return Ok(None) };
+        let Some(results) = log.read_results(version)? else {
+            return Ok(None);
+        };
         let results: Result<crate::api::BlockResults, _> = borsh::from_slice(&results);
         results.map(|results| results.app_hash).unwrap_or_default()
     };
@@ -132,10 +154,14 @@ fn root_after(version: u64, log: &BlockLog) -> Result<Option<Hash>, LedgerError>
 
 /// Notes where every transaction up to a height stands.
 fn index_again(store: &dyn Store, version: u64, log: &BlockLog) -> Result<(), LedgerError> {
-    let Some(heights) = log.heights() else { return Ok(()) };
+    let Some(heights) = log.heights() else {
+        return Ok(());
+    };
     let mut batch = Batch::default();
     for height in *heights.start()..=version {
-        let Some(stored) = log.read(height)? else { continue };
+        let Some(stored) = log.read(height)? else {
+            continue;
+        };
         let block = Block::decode(&stored.block)?;
         for (index, raw) in (0..).zip(&block.data.txs) {
             record::put_tx(&mut batch, &Transaction::id(raw), TxPlace { height, index });

@@ -36,11 +36,21 @@ fn account() -> SigningKey {
 impl World {
     fn new() -> World {
         let public_key = PublicKey(validator().public_key());
-        let member = GenesisValidator { address: public_key.address(), public_key, power: 10, name: "v".into() };
-        let app_state = AppState::for_testnet([(account().address(), Amount(1_000_000_000))]).to_json();
+        let member = GenesisValidator {
+            address: public_key.address(),
+            public_key,
+            power: 10,
+            name: "v".into(),
+        };
+        let app_state =
+            AppState::for_testnet([(account().address(), Amount(1_000_000_000))]).to_json();
         let time = Timestamp::from_unix_nanos(1_700_000_000 * SECOND);
         let genesis = init::genesis("ledger-1", time, vec![member], app_state);
-        World { disk: Arc::default(), store: Arc::default(), genesis: Arc::new(genesis) }
+        World {
+            disk: Arc::default(),
+            store: Arc::default(),
+            genesis: Arc::new(genesis),
+        }
     }
 
     fn open(&self) -> Result<Ledger, LedgerError> {
@@ -62,17 +72,30 @@ impl World {
 }
 
 fn transfer(ledger: &Ledger, sequence: u64) -> Vec<u8> {
-    let call = accounts::Call::Transfer { to: Address([9; 20]), amount: Amount(5) };
+    let call = accounts::Call::Transfer {
+        to: Address([9; 20]),
+        amount: Amount(5),
+    };
     let call = RUNTIME.call_of::<Accounts>(&call).unwrap();
-    let terms = Terms { sequence, expiry_height: 1_000, gas_limit: 100_000, fee: Amount(2_000) };
-    Body::new(ledger.info(), account().public_key(), terms, vec![call]).sign(&account()).encode()
+    let terms = Terms {
+        sequence,
+        expiry_height: 1_000,
+        gas_limit: 100_000,
+        fee: Amount(2_000),
+    };
+    Body::new(ledger.info(), account().public_key(), terms, vec![call])
+        .sign(&account())
+        .encode()
 }
 
 /// The next block with these transactions, decided by the only validator.
 fn decide(ledger: &Ledger, txs: Vec<Vec<u8>>) -> Decision {
     let tip = ledger.tip();
     let proposer = PublicKey(validator().public_key()).address();
-    decide_block(tip.chain.make_block(txs, Default::default(), tip.seen.clone(), proposer))
+    decide_block(
+        tip.chain
+            .make_block(txs, Default::default(), tip.seen.clone(), proposer),
+    )
 }
 
 fn decide_block(block: welkin_consensus::types::Block) -> Decision {
@@ -91,17 +114,35 @@ fn decide_block(block: welkin_consensus::types::Block) -> Decision {
     };
     let signature = Signature(validator().sign(&vote.sign_bytes(&block.header.chain_id)));
     vote.signature = Some(signature);
-    let cast = CommitVote { validator_address: vote.validator_address, timestamp, signature };
+    let cast = CommitVote {
+        validator_address: vote.validator_address,
+        timestamp,
+        signature,
+    };
     let signatures = vec![CommitSig::Commit(cast)];
-    let commit = Commit { height: vote.height, round: 0, block_id, signatures };
-    Decision { bytes: parts.assemble().unwrap(), block: Arc::new(block), block_id, commit }
+    let commit = Commit {
+        height: vote.height,
+        round: 0,
+        block_id,
+        signatures,
+    };
+    Decision {
+        bytes: parts.assemble().unwrap(),
+        block: Arc::new(block),
+        block_id,
+        commit,
+    }
 }
 
 fn grow(ledger: &Ledger, blocks: u64) {
     for sequence in 0..blocks {
         let decision = decide(ledger, vec![transfer(ledger, sequence)]);
         let committed = ledger.commit(&decision).unwrap().unwrap();
-        assert_eq!(committed.results.tx_results[0].code, 0, "{}", committed.results.tx_results[0].log);
+        assert_eq!(
+            committed.results.tx_results[0].code, 0,
+            "{}",
+            committed.results.tx_results[0].log
+        );
     }
 }
 
@@ -117,7 +158,10 @@ fn a_block_is_readable_with_its_state_and_its_transactions_when_it_is_committed(
     assert_eq!(ledger.log().synced_height(), 1);
     assert_eq!(*ledger.block(0).unwrap(), *committed.block);
     let found = ledger.transaction(&committed.tx_ids[0]).unwrap().unwrap();
-    assert_eq!((found.place.height, found.place.index, found.result.code), (1, 0, 0));
+    assert_eq!(
+        (found.place.height, found.place.index, found.result.code),
+        (1, 0, 0)
+    );
     assert_eq!(ledger.tip().chain.app_hash.0, committed.results.app_hash);
     assert!(ledger.tip().proof_wanted);
     assert!(ledger.commit(&decision).unwrap().is_none());
@@ -135,7 +179,10 @@ fn a_store_that_lags_or_is_gone_is_brought_back_to_the_same_root() {
 
     world.store = Arc::default();
     let ledger = world.open().unwrap();
-    assert_eq!((ledger.tip().height(), &ledger.tip().chain.app_hash), (5, &hash));
+    assert_eq!(
+        (ledger.tip().height(), &ledger.tip().chain.app_hash),
+        (5, &hash)
+    );
     assert_eq!(ledger.tip().chain, tip.chain);
     assert_eq!(ledger.tip().seen, tip.seen);
     assert_eq!(ledger.results(5).unwrap(), results);
@@ -148,7 +195,9 @@ fn state_is_restored_from_a_snapshot_with_its_index() {
     let ledger = world.open().unwrap();
     grow(&ledger, 3);
     ledger.write_snapshot(&ledger.tip()).unwrap();
-    let sent = ledger.transaction(&welkin_runtime::tx::Transaction::id(&transfer(&ledger, 1))).unwrap();
+    let sent = ledger
+        .transaction(&welkin_runtime::tx::Transaction::id(&transfer(&ledger, 1)))
+        .unwrap();
     grow_one(&ledger, 3);
     let chain = ledger.tip().chain.clone();
     ledger.close();
@@ -179,15 +228,24 @@ fn a_chain_with_another_root_stops_the_node_with_both_hashes() {
     let other = hex::encode_upper(&block.header.app_hash.0);
     let (done, outcome) = ledger.commit_many(&[decide_block(block)]);
     let why = outcome.unwrap_err();
-    assert!(done.is_empty() && matches!(why, LedgerError::AppHash { height: 1, .. }), "{why}");
+    assert!(
+        done.is_empty() && matches!(why, LedgerError::AppHash { height: 1, .. }),
+        "{why}"
+    );
     let own = hex::encode_upper(&ledger.tip().chain.app_hash.0);
-    assert!(why.to_string().contains(&own) && why.to_string().contains(&other), "{why}");
+    assert!(
+        why.to_string().contains(&own) && why.to_string().contains(&other),
+        "{why}"
+    );
 }
 
 #[test]
 fn blocks_of_a_peer_are_taken_over_up_to_the_first_that_does_not_verify() {
     let (world, behind) = (World::new(), World::new());
-    let behind = World { genesis: world.genesis.clone(), ..behind };
+    let behind = World {
+        genesis: world.genesis.clone(),
+        ..behind
+    };
     let (ledger, follower) = (world.open().unwrap(), behind.open().unwrap());
     let mut decisions = Vec::new();
     for sequence in 0..4 {
@@ -195,13 +253,21 @@ fn blocks_of_a_peer_are_taken_over_up_to_the_first_that_does_not_verify() {
         ledger.commit(&decision).unwrap().unwrap();
         decisions.push(decision);
     }
-    let CommitSig::Commit(cast) = &mut decisions[3].commit.signatures[0] else { panic!("a vote") };
+    let CommitSig::Commit(cast) = &mut decisions[3].commit.signatures[0] else {
+        panic!("a vote")
+    };
     cast.signature.0[0] ^= 1;
     let (done, outcome) = follower.commit_many(&decisions);
     assert_eq!(done.len(), 3);
     assert!(matches!(outcome, Err(LedgerError::Refused(_))));
-    assert_eq!((follower.tip().height(), follower.log().synced_height()), (3, 3));
-    assert_eq!(follower.tip().chain.app_hash, ledger.block(4).unwrap().block.header.app_hash);
+    assert_eq!(
+        (follower.tip().height(), follower.log().synced_height()),
+        (3, 3)
+    );
+    assert_eq!(
+        follower.tip().chain.app_hash,
+        ledger.block(4).unwrap().block.header.app_hash
+    );
 }
 
 #[test]
@@ -211,7 +277,11 @@ fn a_block_is_refused_for_what_is_wrong_with_its_transactions() {
     let mut forged = transfer(&ledger, 0);
     let last = forged.len() - 1;
     forged[last] ^= 1;
-    for txs in [vec![forged], vec![transfer(&ledger, 1)], vec![vec![1, 2, 3]]] {
+    for txs in [
+        vec![forged],
+        vec![transfer(&ledger, 1)],
+        vec![vec![1, 2, 3]],
+    ] {
         let why = ledger.validate(&decide(&ledger, txs).block).unwrap_err();
         assert!(matches!(why, LedgerError::Refused(_)), "{why}");
     }

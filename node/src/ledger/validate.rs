@@ -16,15 +16,18 @@ impl Ledger {
         let mut seen = BTreeSet::new();
         for evidence in &block.evidence.0 {
             if !seen.insert(evidence.hash()) {
-                return Err(LedgerError::Refused("the block has the same evidence twice".into()));
+                return Err(LedgerError::Refused(
+                    "the block has the same evidence twice".into(),
+                ));
             }
             self.check_evidence(&tip, evidence)?;
         }
         match self.check_transactions(&tip, &block.data.txs) {
             Ok(()) => Ok(()),
-            Err(ExecuteError::State(why)) => {
-                Err(LedgerError::Execution { height: block.header.height, why: ExecuteError::State(why) })
-            }
+            Err(ExecuteError::State(why)) => Err(LedgerError::Execution {
+                height: block.header.height,
+                why: ExecuteError::State(why),
+            }),
             Err(why) => Err(LedgerError::Refused(why.to_string())),
         }
     }
@@ -35,11 +38,15 @@ impl Ledger {
         if self.recent.has_evidence(&hash) || record::has_evidence(&*self.store, &hash)? {
             return Err(LedgerError::Refused("the evidence was used before".into()));
         }
-        let unknown = || LedgerError::Refused("the evidence is of a height that is not known here".into());
+        let unknown =
+            || LedgerError::Refused("the evidence is of a height that is not known here".into());
         let height = evidence.height();
         let block = self.block_in_log(height)?.ok_or_else(unknown)?;
         let validators = self.validators_in_log(height)?.ok_or_else(unknown)?;
-        let common = SignedHeader { header: block.0.header, commit: block.1 };
+        let common = SignedHeader {
+            header: block.0.header,
+            commit: block.1,
+        };
         let of_attack = match evidence {
             Evidence::DuplicateVote(_) => None,
             Evidence::LightClientAttack(attack) => {
@@ -47,15 +54,24 @@ impl Ledger {
                 self.block_in_log(claimed.min(tip.height()))?
             }
         };
-        let trusted = of_attack
-            .map_or_else(|| common.clone(), |(block, commit)| SignedHeader { header: block.header, commit });
+        let trusted = of_attack.map_or_else(
+            || common.clone(),
+            |(block, commit)| SignedHeader {
+                header: block.header,
+                commit,
+            },
+        );
         let chain_tip = misbehaviour::Tip {
             chain_id: &tip.chain.chain_id,
             last_height: tip.chain.last_height,
             last_time: tip.chain.last_block_time,
             params: &tip.chain.consensus_params.evidence,
         };
-        let known = Known { common: &common, validators: &validators, trusted: &trusted };
+        let known = Known {
+            common: &common,
+            validators: &validators,
+            trusted: &trusted,
+        };
         Ok(misbehaviour::verify_evidence(evidence, &chain_tip, &known)?)
     }
 
@@ -84,12 +100,20 @@ impl Ledger {
                     txs.truncate(position);
                 }
                 Err(ExecuteError::State(why)) => {
-                    return Err(LedgerError::Execution { height: request.height, why: ExecuteError::State(why) });
+                    return Err(LedgerError::Execution {
+                        height: request.height,
+                        why: ExecuteError::State(why),
+                    });
                 }
                 Err(_) => txs.clear(),
             }
         }
-        Ok(Some(tip.chain.make_block(txs, evidence, request.last_commit.clone(), request.proposer)))
+        Ok(Some(tip.chain.make_block(
+            txs,
+            evidence,
+            request.last_commit.clone(),
+            request.proposer,
+        )))
     }
 
     fn check_transactions(&self, tip: &Tip, txs: &[Vec<u8>]) -> Result<(), ExecuteError> {

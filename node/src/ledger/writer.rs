@@ -36,12 +36,19 @@ impl StoreWriter {
             }
         };
         let thread = stop_on_panic.thread("store-writer", run)?;
-        Ok(StoreWriter { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
+        Ok(StoreWriter {
+            queue: Mutex::new(Some(queue)),
+            thread: Mutex::new(Some(thread)),
+        })
     }
 
     /// Queues the batch of a block; waits while too many wait.
     pub fn push(&self, height: u64, batch: Batch) {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let queue = self
+            .queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let Some(queue) = queue else { return };
         match queue.try_send((height, batch)) {
             Err(TrySendError::Full(waiting)) => {
@@ -55,8 +62,15 @@ impl StoreWriter {
 
     /// Writes what waits, then ends the thread.
     pub fn finish(&self) {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(thread) = thread {
             // A thread that panicked has told so itself.
             let _ = thread.join();

@@ -43,7 +43,9 @@ enum Stage {
     /// All is checked.
     Checked(CheckedTransaction),
     /// It waits already.
-    Known { gas_wanted: u64 },
+    Known {
+        gas_wanted: u64,
+    },
     /// It stands in a block.
     Committed(TxPlace),
     /// It waits now.
@@ -60,7 +62,9 @@ struct Item {
 impl Intake {
     pub fn run(mut self) {
         while let Some(first) = self.arrivals.blocking_recv() {
-            let Some(mempool) = self.mempool.upgrade() else { return };
+            let Some(mempool) = self.mempool.upgrade() else {
+                return;
+            };
             let (mut arrivals, mut count) = (vec![first], 0);
             while count < BATCH
                 && let Ok(arrival) = self.arrivals.try_recv()
@@ -69,7 +73,8 @@ impl Intake {
                 arrivals.push(arrival);
             }
             if let Err(why) = self.take(&mempool, arrivals) {
-                self.stop.fail(format!("transactions cannot be checked: {why}"));
+                self.stop
+                    .fail(format!("transactions cannot be checked: {why}"));
                 return;
             }
         }
@@ -111,7 +116,11 @@ impl Intake {
             limits: tip.limits(),
             signatures: &Unjudged,
         };
-        let view = self.ledger.tree().view(tip.version()).map_err(|why| ExecuteError::State(why.into()))?;
+        let view = self
+            .ledger
+            .tree()
+            .view(tip.version())
+            .map_err(|why| ExecuteError::State(why.into()))?;
         let checked = self.ledger.runtime().check_tx(&view, &check, &raw);
         let stage = match checked {
             Ok(checked) if self.ledger.verified().contains(&id) => Stage::Checked(checked),
@@ -148,9 +157,12 @@ impl Intake {
         }
         let all_right = batch.verify().is_ok();
         for item in items {
-            let Stage::Unsigned(checked, transaction) = &item.stage else { continue };
+            let Stage::Unsigned(checked, transaction) = &item.stage else {
+                continue;
+            };
             let key = &transaction.body.public_key;
-            let right = all_right || crypto::verify(key, signed_part(&item.raw), &transaction.signature);
+            let right =
+                all_right || crypto::verify(key, signed_part(&item.raw), &transaction.signature);
             item.stage = if !crypto::is_account_key(key) {
                 Stage::Refused(RuntimeError::WrongKey.into())
             } else if right {
@@ -165,7 +177,9 @@ impl Intake {
     fn answer(&self, items: Vec<Item>, source: Source) {
         match source {
             Source::Local(answer) => {
-                let Some(item) = items.into_iter().next() else { return };
+                let Some(item) = items.into_iter().next() else {
+                    return;
+                };
                 if matches!(item.stage, Stage::Kept(_)) {
                     // Full: peers pull it.
                     let _ = self.outgoing.try_send(item.raw.clone());
@@ -175,7 +189,9 @@ impl Intake {
             }
             Source::Peer(answer) => {
                 let wrong = items.iter().any(|item| item.is_wrong());
-                let new = items.iter().any(|item| matches!(item.stage, Stage::Kept(_)));
+                let new = items
+                    .iter()
+                    .any(|item| matches!(item.stage, Stage::Kept(_)));
                 let judgement = match (wrong, new) {
                     (true, _) => Judgement::Wrong,
                     (false, true) => Judgement::New,
@@ -192,14 +208,18 @@ fn insert(mempool: &Mempool, items: &mut [Item]) -> bool {
     let mut pool = mempool.pool();
     let mut any_new = false;
     for item in items {
-        let Stage::Checked(checked) = &item.stage else { continue };
+        let Stage::Checked(checked) = &item.stage else {
+            continue;
+        };
         // Copied: a slice would keep the whole message that it came in.
         item.stage = match pool.insert(checked, Bytes::copy_from_slice(&item.raw)) {
             Ok(Inserted::New(_)) => {
                 any_new = true;
                 Stage::Kept(checked.clone())
             }
-            Ok(Inserted::Known) => Stage::Known { gas_wanted: checked.gas_limit },
+            Ok(Inserted::Known) => Stage::Known {
+                gas_wanted: checked.gas_limit,
+            },
             Err(why) => Stage::Refused(why),
         };
     }
@@ -214,7 +234,9 @@ impl Item {
     /// Whether whoever forwarded it did not check it. What depends on the state may look different
     /// there.
     fn is_wrong(&self) -> bool {
-        let Stage::Refused(why) = &self.stage else { return false };
+        let Stage::Refused(why) = &self.stage else {
+            return false;
+        };
         [
             RuntimeError::MalformedTransaction,
             RuntimeError::TransactionTooLarge,
@@ -239,13 +261,25 @@ impl Item {
             committed: None,
         };
         match self.stage {
-            Stage::Refused(why) => {
-                CheckResult { code: why.code, codespace: why.module, log: why.message, ..empty }
-            }
-            Stage::Committed(place) => CheckResult { committed: Some(place), ..empty },
-            Stage::Known { gas_wanted } => CheckResult { gas_wanted, ..empty },
+            Stage::Refused(why) => CheckResult {
+                code: why.code,
+                codespace: why.module,
+                log: why.message,
+                ..empty
+            },
+            Stage::Committed(place) => CheckResult {
+                committed: Some(place),
+                ..empty
+            },
+            Stage::Known { gas_wanted } => CheckResult {
+                gas_wanted,
+                ..empty
+            },
             Stage::Unsigned(checked, _) | Stage::Checked(checked) | Stage::Kept(checked) => {
-                CheckResult { gas_wanted: checked.gas_limit, ..empty }
+                CheckResult {
+                    gas_wanted: checked.gas_limit,
+                    ..empty
+                }
             }
         }
     }

@@ -90,7 +90,13 @@ impl Mempool {
             marks: Mutex::default(),
         });
         let stop_on_panic = stop.clone();
-        let intake = Intake { mempool: Arc::downgrade(&mempool), ledger, arrivals, outgoing: told, stop };
+        let intake = Intake {
+            mempool: Arc::downgrade(&mempool),
+            ledger,
+            arrivals,
+            outgoing: told,
+            stop,
+        };
         stop_on_panic.thread("mempool", move || intake.run())?;
         Ok((mempool, MempoolEnds { outgoing }))
     }
@@ -98,16 +104,26 @@ impl Mempool {
     /// Checks a transaction and keeps it if it may stand in a block.
     pub async fn submit(&self, raw: Bytes) -> Result<CheckResult, ApiError> {
         let (answer, checked) = oneshot::channel();
-        let arrival = Arrival { txs: vec![raw], source: Source::Local(answer) };
+        let arrival = Arrival {
+            txs: vec![raw],
+            source: Source::Local(answer),
+        };
         self.queue.try_send(arrival).map_err(|_| ApiError::Busy)?;
-        checked.await.map_err(|_| ApiError::Failed("the node is stopping".to_owned()))?
+        checked
+            .await
+            .map_err(|_| ApiError::Failed("the node is stopping".to_owned()))?
     }
 
     /// Takes transactions of a peer; the receiver tells what they were. `None` if there is no room
     /// for them now.
     pub fn offer(&self, txs: Vec<Bytes>) -> Option<oneshot::Receiver<Judgement>> {
         let (answer, judged) = oneshot::channel();
-        self.queue.try_send(Arrival { txs, source: Source::Peer(answer) }).ok()?;
+        self.queue
+            .try_send(Arrival {
+                txs,
+                source: Source::Peer(answer),
+            })
+            .ok()?;
         Some(judged)
     }
 
@@ -124,7 +140,10 @@ impl Mempool {
     /// How much waits.
     pub fn size(&self) -> MempoolSize {
         let pool = self.pool();
-        MempoolSize { transactions: pool.len(), bytes: pool.bytes() }
+        MempoolSize {
+            transactions: pool.len(),
+            bytes: pool.bytes(),
+        }
     }
 
     /// Transactions for a block.
@@ -153,7 +172,10 @@ impl Mempool {
                 }
             }
             touched.retain(|sender| pool.next_sequence(sender).is_some());
-            let mut start = self.next_rechecked.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut start = self
+                .next_rechecked
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             let others = pool.senders_from(&start, RECHECKED);
             if let Some(last) = others.last() {
                 *start = *last;
@@ -168,7 +190,11 @@ impl Mempool {
     /// Ids of transactions that waited already when [`Mempool::age`] was called for the last time
     /// but one, oldest first.
     pub fn waiting(&self, limit: usize) -> Vec<Hash> {
-        let aged = self.marks.lock().unwrap_or_else(PoisonError::into_inner).aged;
+        let aged = self
+            .marks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .aged;
         self.pool().older_than(aged, limit)
     }
 
@@ -183,7 +209,10 @@ impl Mempool {
     pub fn unknown(&self, ids: &[Hash]) -> Vec<Hash> {
         let mut unknown: Vec<Hash> = {
             let pool = self.pool();
-            ids.iter().filter(|id| !pool.contains(id)).copied().collect()
+            ids.iter()
+                .filter(|id| !pool.contains(id))
+                .copied()
+                .collect()
         };
         unknown.retain(|id| matches!(self.ledger.tx_place(id), Ok(None)));
         unknown
@@ -204,13 +233,17 @@ impl Mempool {
 
     fn settle(&self, senders: &[Address]) {
         let version = self.ledger.tip().version();
-        let Ok(view) = self.ledger.tree().view(version) else { return };
+        let Ok(view) = self.ledger.tree().view(version) else {
+            return;
+        };
         let runtime = self.ledger.runtime();
         for sender in senders {
             let payer = runtime.read(&view, |ctx| (runtime.accounts.payer)(ctx, sender));
             match payer {
                 Ok(payer) => self.pool().settle(sender, &payer),
-                Err(why) => tracing::warn!(target: "welkin::mempool", %sender, "an account cannot be read: {why}"),
+                Err(why) => {
+                    tracing::warn!(target: "welkin::mempool", %sender, "an account cannot be read: {why}")
+                }
             }
         }
     }

@@ -32,7 +32,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { transactions: 20_000, bytes: 32 << 20, parked_per_account: 16 }
+        Limits {
+            transactions: 20_000,
+            bytes: 32 << 20,
+            parked_per_account: 16,
+        }
     }
 }
 
@@ -95,7 +99,10 @@ pub struct Pool {
 impl Pool {
     /// An empty pool.
     pub fn new(limits: Limits) -> Self {
-        Pool { limits, ..Pool::default() }
+        Pool {
+            limits,
+            ..Pool::default()
+        }
     }
 
     /// How many wait.
@@ -126,7 +133,9 @@ impl Pool {
 
     /// Whether a block made now would have a transaction.
     pub fn has_ready(&self) -> bool {
-        self.lanes.values().any(|lane| lane.waiting.contains_key(&lane.next))
+        self.lanes
+            .values()
+            .any(|lane| lane.waiting.contains_key(&lane.next))
     }
 
     /// The sequence of the account's next transaction behind those that wait without a gap, if any
@@ -138,7 +147,9 @@ impl Pool {
     /// Ids that wait since before `arrival`, oldest first.
     pub fn older_than(&self, arrival: u64, limit: usize) -> Vec<Hash> {
         let places = self.arrivals.range(..arrival).take(limit);
-        places.filter_map(|(_, (sender, sequence))| Some(self.waiting(sender, *sequence)?.id)).collect()
+        places
+            .filter_map(|(_, (sender, sequence))| Some(self.waiting(sender, *sequence)?.id))
+            .collect()
     }
 
     /// The mark that separates what waits now from what comes later; see [`Pool::older_than`].
@@ -147,12 +158,18 @@ impl Pool {
     }
 
     /// Takes a transaction that the runtime has checked.
-    pub fn insert(&mut self, checked: &CheckedTransaction, raw: Bytes) -> Result<Inserted, ModuleError> {
+    pub fn insert(
+        &mut self,
+        checked: &CheckedTransaction,
+        raw: Bytes,
+    ) -> Result<Inserted, ModuleError> {
         if self.places.contains_key(&checked.id) {
             return Ok(Inserted::Known);
         }
         self.admit(checked)?;
-        let replaced = self.take_out(&checked.sender, checked.sequence).map(|waiting| waiting.id);
+        let replaced = self
+            .take_out(&checked.sender, checked.sequence)
+            .map(|waiting| waiting.id);
         let arrival = self.next_arrival;
         self.next_arrival += 1;
         let place = (checked.sender, checked.sequence);
@@ -160,7 +177,10 @@ impl Pool {
         self.arrivals.insert(arrival, place);
         self.expiries.insert((checked.expiry_height, checked.id));
         self.bytes += raw.len();
-        let lane = self.lanes.entry(checked.sender).or_insert_with(|| Lane::new(&checked.payer));
+        let lane = self
+            .lanes
+            .entry(checked.sender)
+            .or_insert_with(|| Lane::new(&checked.payer));
         lane.fees = lane.fees.saturating_add(checked.fee.0);
         let waiting = Waiting {
             id: checked.id,
@@ -178,9 +198,15 @@ impl Pool {
     /// Transactions for a block: oldest first, each account's in the order of its sequences, as
     /// many as there is room for.
     pub fn reap(&self, room: Room) -> Vec<Bytes> {
-        let mut reaping = Reaping { room, taken: BTreeMap::new(), chosen: Vec::new() };
+        let mut reaping = Reaping {
+            room,
+            taken: BTreeMap::new(),
+            chosen: Vec::new(),
+        };
         for (sender, sequence) in self.arrivals.values() {
-            let Some(lane) = self.lanes.get(sender) else { continue };
+            let Some(lane) = self.lanes.get(sender) else {
+                continue;
+            };
             let next = *reaping.taken.entry(*sender).or_insert(lane.next);
             if *sequence == next && !reaping.take_run(sender, lane) {
                 break;
@@ -213,12 +239,19 @@ impl Pool {
 
     /// Removes what the account has used up since: everything below its next sequence.
     pub fn settle(&mut self, sender: &Address, payer: &Payer) {
-        let Some(lane) = self.lanes.get_mut(sender) else { return };
+        let Some(lane) = self.lanes.get_mut(sender) else {
+            return;
+        };
         (lane.next, lane.balance) = (payer.sequence, payer.balance);
         lane.gap = lane.gap.max(lane.next);
         lane.move_gap();
-        let past: Vec<u64> = lane.waiting.range(..payer.sequence).map(|(sequence, _)| *sequence).collect();
-        past.into_iter().for_each(|sequence| drop(self.take_out(sender, sequence)));
+        let past: Vec<u64> = lane
+            .waiting
+            .range(..payer.sequence)
+            .map(|(sequence, _)| *sequence)
+            .collect();
+        past.into_iter()
+            .for_each(|sequence| drop(self.take_out(sender, sequence)));
         while let Some(last) = self.lanes.get(sender).and_then(Lane::uncovered) {
             self.take_out(sender, last);
         }
@@ -240,7 +273,11 @@ impl Pool {
     pub fn senders_from(&self, start: &Address, limit: usize) -> Vec<Address> {
         let behind = self.lanes.range(start..);
         let before = self.lanes.range(..start);
-        behind.chain(before).take(limit).map(|(sender, _)| *sender).collect()
+        behind
+            .chain(before)
+            .take(limit)
+            .map(|(sender, _)| *sender)
+            .collect()
     }
 
     /// Whether there is a place for it, once a parked one may have made room.
@@ -263,7 +300,10 @@ impl Pool {
         }
         let fees = fees.saturating_add(checked.fee.0);
         if fees > checked.payer.balance.0 {
-            let message = format!("{fees} uwlk in fees wait, the sender holds {} uwlk", checked.payer.balance);
+            let message = format!(
+                "{fees} uwlk in fees wait, the sender holds {} uwlk",
+                checked.payer.balance
+            );
             return Err(MempoolError::FeesNotCovered.because(message));
         }
         self.make_room(checked.bytes, replaced_bytes, is_ready)
@@ -283,8 +323,11 @@ impl Pool {
         while !fits(self) {
             // Only what arrived last is looked at: a pool full of ready ones must not be searched.
             let newest = self.arrivals.values().rev().take(64);
-            let parked = newest.copied().find(|(sender, sequence)| self.is_parked(sender, *sequence));
-            let Some((sender, sequence)) = parked.filter(|_| is_ready && replaced_bytes.is_none()) else {
+            let parked = newest
+                .copied()
+                .find(|(sender, sequence)| self.is_parked(sender, *sequence));
+            let Some((sender, sequence)) = parked.filter(|_| is_ready && replaced_bytes.is_none())
+            else {
                 let message = format!("{} transactions of {} bytes wait", self.len(), self.bytes);
                 return Err(MempoolError::Full.because(message));
             };
@@ -294,7 +337,9 @@ impl Pool {
     }
 
     fn is_parked(&self, sender: &Address, sequence: u64) -> bool {
-        self.lanes.get(sender).is_some_and(|lane| sequence >= lane.gap)
+        self.lanes
+            .get(sender)
+            .is_some_and(|lane| sequence >= lane.gap)
     }
 
     fn waiting(&self, sender: &Address, sequence: u64) -> Option<&Waiting> {
@@ -340,13 +385,20 @@ impl Lane {
         last.filter(|_| self.fees > self.balance.0)
     }
 
-    fn check_replacement(&self, known: &Waiting, new: &CheckedTransaction) -> Result<(), ModuleError> {
+    fn check_replacement(
+        &self,
+        known: &Waiting,
+        new: &CheckedTransaction,
+    ) -> Result<(), ModuleError> {
         let least = u128::from(known.fee.0) * 11;
         if u128::from(new.fee.0) * 10 >= least.max(10) {
             return Ok(());
         }
         let (got, least) = (new.fee, least.max(10).div_ceil(10));
-        let message = format!("{got} uwlk, at least {least} uwlk replace the one with sequence {}", new.sequence);
+        let message = format!(
+            "{got} uwlk, at least {least} uwlk replace the one with sequence {}",
+            new.sequence
+        );
         Err(MempoolError::ReplacementUnderpaid.because(message))
     }
 }
@@ -364,7 +416,9 @@ impl Reaping {
     /// they came too early. Whether there may be room for more.
     fn take_run(&mut self, sender: &Address, lane: &Lane) -> bool {
         let start = self.taken.get(sender).copied().unwrap_or(lane.next);
-        let Some(first) = lane.waiting.get(&start) else { return true };
+        let Some(first) = lane.waiting.get(&start) else {
+            return true;
+        };
         let mut next = start;
         while let Some(waiting) = lane.waiting.get(&next) {
             // Those that came later have their turn later.

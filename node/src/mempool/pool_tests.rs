@@ -14,7 +14,10 @@ fn checked(number: u8, next: u64, sequence: u64, fee: u64) -> (CheckedTransactio
         id: sha256(&raw),
         sender: account(number),
         sequence,
-        payer: Payer { sequence: next, balance: Amount(HOLDS) },
+        payer: Payer {
+            sequence: next,
+            balance: Amount(HOLDS),
+        },
         fee: Amount(fee),
         gas_limit: 10,
         expiry_height: 100,
@@ -29,12 +32,21 @@ fn put(pool: &mut Pool, number: u8, sequence: u64) -> Result<Inserted, ModuleErr
 }
 
 fn reaped(pool: &Pool) -> Vec<String> {
-    let room = Room { bytes: 1 << 20, gas: 1 << 20 };
-    pool.reap(room).iter().map(|raw| String::from_utf8(raw.to_vec()).unwrap()).collect()
+    let room = Room {
+        bytes: 1 << 20,
+        gas: 1 << 20,
+    };
+    pool.reap(room)
+        .iter()
+        .map(|raw| String::from_utf8(raw.to_vec()).unwrap())
+        .collect()
 }
 
 fn payer(sequence: u64, balance: u64) -> Payer {
-    Payer { sequence, balance: Amount(balance) }
+    Payer {
+        sequence,
+        balance: Amount(balance),
+    }
 }
 
 #[test]
@@ -43,7 +55,10 @@ fn a_block_takes_each_account_in_order_and_the_oldest_first() {
     for (number, sequence) in [(1, 0), (2, 1), (1, 1), (2, 0), (3, 1)] {
         put(&mut pool, number, sequence).unwrap();
     }
-    assert_eq!(reaped(&pool), ["1/0/000100", "1/1/000100", "2/0/000100", "2/1/000100"]);
+    assert_eq!(
+        reaped(&pool),
+        ["1/0/000100", "1/1/000100", "2/0/000100", "2/1/000100"]
+    );
     assert!(pool.has_ready());
 }
 
@@ -51,15 +66,33 @@ fn a_block_takes_each_account_in_order_and_the_oldest_first() {
 fn a_block_takes_no_more_than_it_has_room_for() {
     let mut pool = Pool::new(Limits::default());
     (0..10).for_each(|sequence| drop(put(&mut pool, 1, sequence).unwrap()));
-    assert_eq!(pool.reap(Room { bytes: 1 << 20, gas: 35 }).len(), 3);
-    assert_eq!(pool.reap(Room { bytes: 2 * (10 + FRAME_BYTES) + 1, gas: 1000 }).len(), 2);
+    assert_eq!(
+        pool.reap(Room {
+            bytes: 1 << 20,
+            gas: 35
+        })
+        .len(),
+        3
+    );
+    assert_eq!(
+        pool.reap(Room {
+            bytes: 2 * (10 + FRAME_BYTES) + 1,
+            gas: 1000
+        })
+        .len(),
+        2
+    );
 }
 
 #[test]
 fn sixteen_wait_behind_a_gap_and_no_more() {
     let mut pool = Pool::new(Limits::default());
     (1..=16).for_each(|sequence| drop(put(&mut pool, 1, sequence).unwrap()));
-    assert!(put(&mut pool, 1, 17).unwrap_err().is(MempoolError::TooManyParked));
+    assert!(
+        put(&mut pool, 1, 17)
+            .unwrap_err()
+            .is(MempoolError::TooManyParked)
+    );
     assert!(!pool.has_ready());
     put(&mut pool, 1, 0).unwrap();
     assert_eq!(reaped(&pool).len(), 17);
@@ -75,7 +108,11 @@ fn ten_percent_more_replace_a_transaction_and_less_does_not() {
     pool.insert(&first, raw.clone()).unwrap();
     assert_eq!(pool.insert(&first, raw), Ok(Inserted::Known));
     let (cheap, raw) = checked(1, 0, 0, 109);
-    assert!(pool.insert(&cheap, raw).unwrap_err().is(MempoolError::ReplacementUnderpaid));
+    assert!(
+        pool.insert(&cheap, raw)
+            .unwrap_err()
+            .is(MempoolError::ReplacementUnderpaid)
+    );
     let (dear, raw) = checked(1, 0, 0, 110);
     assert_eq!(pool.insert(&dear, raw), Ok(Inserted::New(Some(first.id))));
     assert_eq!(reaped(&pool), ["1/0/000110"]);
@@ -89,14 +126,21 @@ fn fees_that_the_sender_does_not_hold_are_refused_and_dropped() {
         let (half, raw) = checked(1, 0, sequence, HOLDS / 2);
         pool.insert(&half, raw).unwrap();
     }
-    assert!(put(&mut pool, 1, 2).unwrap_err().is(MempoolError::FeesNotCovered));
+    assert!(
+        put(&mut pool, 1, 2)
+            .unwrap_err()
+            .is(MempoolError::FeesNotCovered)
+    );
     pool.settle(&account(1), &payer(0, HOLDS / 2));
     assert_eq!(pool.len(), 1);
 }
 
 #[test]
 fn a_full_pool_lets_a_parked_one_go_for_a_ready_one() {
-    let mut pool = Pool::new(Limits { transactions: 2, ..Limits::default() });
+    let mut pool = Pool::new(Limits {
+        transactions: 2,
+        ..Limits::default()
+    });
     put(&mut pool, 1, 0).unwrap();
     put(&mut pool, 2, 5).unwrap();
     put(&mut pool, 3, 0).unwrap();
@@ -135,9 +179,21 @@ mod random {
 
     #[derive(Clone, Debug)]
     enum Step {
-        Insert { account: u8, sequence: u64, fee: u64 },
-        Settle { account: u8, sequence: u64, balance: u64 },
-        Remove { account: u8, sequence: u64, fee: u64 },
+        Insert {
+            account: u8,
+            sequence: u64,
+            fee: u64,
+        },
+        Settle {
+            account: u8,
+            sequence: u64,
+            balance: u64,
+        },
+        Remove {
+            account: u8,
+            sequence: u64,
+            fee: u64,
+        },
     }
 
     fn step() -> impl Strategy<Value = Step> {

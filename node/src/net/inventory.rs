@@ -5,9 +5,9 @@ use crate::mempool::Mempool;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
+use welkin_p2p::Offence;
 use welkin_p2p::PeerId;
 use welkin_p2p::chain::{Handle, Protocol};
-use welkin_p2p::Offence;
 use welkin_runtime::Hash;
 
 /// How often one peer is asked.
@@ -32,7 +32,9 @@ pub async fn pull_transactions(network: Handle, mempool: Arc<Mempool>) {
 
 async fn pull_from(network: &Handle, mempool: &Mempool, peer: PeerId) {
     let request = encode(&TxsRequest::Waiting);
-    let Ok(answer) = network.request(peer, Protocol::Transactions, request).await else { return };
+    let Ok(answer) = network.request(peer, Protocol::Transactions, request).await else {
+        return;
+    };
     let Some(TxsAnswer::Waiting(ids)) = decode(&answer) else {
         return network.penalise(peer, Offence::BadAnswer);
     };
@@ -46,14 +48,18 @@ async fn pull_from(network: &Handle, mempool: &Mempool, peer: PeerId) {
             return;
         }
         let request = encode(&TxsRequest::Get(missing.iter().map(|id| id.0).collect()));
-        let Ok(answer) = network.request(peer, Protocol::Transactions, request).await else { return };
+        let Ok(answer) = network.request(peer, Protocol::Transactions, request).await else {
+            return;
+        };
         let Some(TxsAnswer::Txs(txs)) = decode(&answer) else {
             return network.penalise(peer, Offence::BadAnswer);
         };
         if txs.is_empty() {
             return;
         }
-        let Some(judged) = mempool.offer(txs.into_iter().map(Bytes::from).collect()) else { return };
+        let Some(judged) = mempool.offer(txs.into_iter().map(Bytes::from).collect()) else {
+            return;
+        };
         if matches!(judged.await, Ok(crate::mempool::Judgement::Wrong)) {
             return network.penalise(peer, Offence::BadAnswer);
         }

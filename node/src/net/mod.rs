@@ -74,7 +74,11 @@ pub fn number_of(peer: &PeerId) -> Peer {
 impl Pump {
     /// Runs until the network stops.
     pub async fn run(self, mut events: Events) {
-        let server = Server::new(self.ledger.clone(), self.mempool.clone(), self.asked.clone());
+        let server = Server::new(
+            self.ledger.clone(),
+            self.mempool.clone(),
+            self.asked.clone(),
+        );
         while let Some(event) = events.recv().await {
             match event {
                 NetworkEvent::PeerConnected(info) => {
@@ -84,7 +88,12 @@ impl Pump {
                     tracing::info!(target: "welkin::p2p", %peer, "peer disconnected");
                 }
                 NetworkEvent::Message { topic, data, token } => self.message(topic, &data, token),
-                NetworkEvent::Request { protocol, body, reply, .. } => server.answer(protocol, &body, reply),
+                NetworkEvent::Request {
+                    protocol,
+                    body,
+                    reply,
+                    ..
+                } => server.answer(protocol, &body, reply),
             }
         }
     }
@@ -105,7 +114,11 @@ impl Pump {
         };
         let from = number_of(&token.source());
         // Dropping the token ignores the message.
-        let _ = self.heard.try_send(Heard { message, from, token: Some(token) });
+        let _ = self.heard.try_send(Heard {
+            message,
+            from,
+            token: Some(token),
+        });
     }
 
     fn transactions(&self, data: &Bytes, token: MessageToken) {
@@ -113,7 +126,9 @@ impl Pump {
             return self.network.report(token, Verdict::Reject);
         };
         let txs = txs.into_iter().map(Bytes::from).collect();
-        let Some(judged) = self.mempool.offer(txs) else { return };
+        let Some(judged) = self.mempool.offer(txs) else {
+            return;
+        };
         let network = self.network.clone();
         tokio::spawn(async move {
             let verdict = match judged.await {

@@ -29,7 +29,12 @@ pub(super) struct Server {
 
 impl Server {
     pub fn new(ledger: Arc<Ledger>, mempool: Arc<Mempool>, asked: mpsc::Sender<Asked>) -> Self {
-        Server { ledger, mempool, asked, block_readers: Arc::new(Semaphore::new(BLOCK_READERS)) }
+        Server {
+            ledger,
+            mempool,
+            asked,
+            block_readers: Arc::new(Semaphore::new(BLOCK_READERS)),
+        }
     }
 
     /// Answers, now or later. Dropping the reply refuses.
@@ -48,10 +53,20 @@ impl Server {
     }
 
     fn pull(&self, protocol: Protocol, body: &[u8], reply: Reply) {
-        let Ok(summary) = Summary::decode(body) else { return };
+        let Ok(summary) = Summary::decode(body) else {
+            return;
+        };
         let max_bytes = protocol.max_response_bytes() - PULL_MARGIN_BYTES;
         let (answer, messages) = oneshot::channel();
-        if self.asked.try_send(Asked { summary, max_bytes, reply: answer }).is_err() {
+        if self
+            .asked
+            .try_send(Asked {
+                summary,
+                max_bytes,
+                reply: answer,
+            })
+            .is_err()
+        {
             return;
         }
         let newest = self.ledger.tip().height();
@@ -67,20 +82,28 @@ impl Server {
         match decode::<TxsRequest>(body) {
             Some(TxsRequest::Waiting) => {
                 let ids = self.mempool.waiting(MAX_IDS);
-                reply.send(encode(&TxsAnswer::Waiting(ids.into_iter().map(|id| id.0).collect())));
+                reply.send(encode(&TxsAnswer::Waiting(
+                    ids.into_iter().map(|id| id.0).collect(),
+                )));
             }
             Some(TxsRequest::Get(ids)) if ids.len() <= MAX_IDS => {
                 let ids: Vec<Hash> = ids.into_iter().map(Hash).collect();
                 let found = self.mempool.get(&ids, MAX_TXS_BYTES);
-                reply.send(encode(&TxsAnswer::Txs(found.iter().map(|raw| raw.to_vec()).collect())));
+                reply.send(encode(&TxsAnswer::Txs(
+                    found.iter().map(|raw| raw.to_vec()).collect(),
+                )));
             }
             Some(TxsRequest::Get(_)) | None => {}
         }
     }
 
     fn blocks(&self, body: &[u8], reply: Reply) {
-        let Some(request) = decode::<BlocksRequest>(body) else { return };
-        let Ok(permit) = self.block_readers.clone().try_acquire_owned() else { return };
+        let Some(request) = decode::<BlocksRequest>(body) else {
+            return;
+        };
+        let Ok(permit) = self.block_readers.clone().try_acquire_owned() else {
+            return;
+        };
         let ledger = self.ledger.clone();
         tokio::task::spawn_blocking(move || {
             if let Some(answer) = read_blocks(&ledger, request) {
@@ -96,13 +119,21 @@ fn read_blocks(ledger: &Ledger, request: BlocksRequest) -> Option<BlocksAnswer> 
     let newest = ledger.tip().height();
     let count = u64::from(request.count).min(MAX_BLOCKS as u64);
     let (mut answer, mut bytes) = (BlocksAnswer::default(), 0);
-    for height in request.from..request.from.saturating_add(count).min(newest.saturating_add(1)) {
+    for height in request.from
+        ..request
+            .from
+            .saturating_add(count)
+            .min(newest.saturating_add(1))
+    {
         let stored = ledger.log().read(height).ok()??;
         bytes += stored.block.len() + stored.commit.len();
         if bytes > MAX_BLOCKS_BYTES && !answer.blocks.is_empty() {
             break;
         }
-        answer.blocks.push(BlockAnswer { block: stored.block, commit: stored.commit });
+        answer.blocks.push(BlockAnswer {
+            block: stored.block,
+            commit: stored.commit,
+        });
     }
     Some(answer)
 }

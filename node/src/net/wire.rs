@@ -110,14 +110,28 @@ mod tests {
 
     #[test]
     fn every_transaction_fits_into_a_gossip_message_and_none_is_lost() {
-        let txs: Vec<Vec<u8>> = [100, 50_000, 20_000, MAX_TRANSACTION_BYTES, 1, 30_000, 30_000]
-            .iter()
-            .map(|bytes| vec![7; *bytes])
-            .collect();
+        let txs: Vec<Vec<u8>> = [
+            100,
+            50_000,
+            20_000,
+            MAX_TRANSACTION_BYTES,
+            1,
+            30_000,
+            30_000,
+        ]
+        .iter()
+        .map(|bytes| vec![7; *bytes])
+        .collect();
         let messages = gossip_messages(&txs);
-        assert!(messages.iter().all(|message| message.len() <= Topic::Transactions.max_bytes()));
-        let read: Vec<Vec<u8>> =
-            messages.iter().flat_map(|message| decode::<Vec<Vec<u8>>>(message).unwrap()).collect();
+        assert!(
+            messages
+                .iter()
+                .all(|message| message.len() <= Topic::Transactions.max_bytes())
+        );
+        let read: Vec<Vec<u8>> = messages
+            .iter()
+            .flat_map(|message| decode::<Vec<Vec<u8>>>(message).unwrap())
+            .collect();
         assert_eq!(read, txs);
     }
 

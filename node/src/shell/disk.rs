@@ -47,7 +47,13 @@ impl DiskThread {
     ) -> std::io::Result<Self> {
         let (jobs, queue) = channel();
         let stop_on_panic = stop.clone();
-        let worker = Worker { wal, signer, chain_id, answers, unsigned_heights: 0 };
+        let worker = Worker {
+            wal,
+            signer,
+            chain_id,
+            answers,
+            unsigned_heights: 0,
+        };
         let run = move || {
             if let Err(why) = worker.run(&queue) {
                 stop.fail(format!("{why}"));
@@ -120,11 +126,18 @@ impl Worker {
 
     /// Makes the WAL and the signatures durable at the same time, then hands the signatures out.
     fn sign(&mut self, requests: Vec<SignRequest>) -> Result<(), SignError> {
-        let Worker { wal, signer, chain_id, .. } = self;
+        let Worker {
+            wal,
+            signer,
+            chain_id,
+            ..
+        } = self;
         let answers = std::thread::scope(|scope| {
             let synced = scope.spawn(|| wal.sync());
-            let signed: Result<Vec<Input>, SignError> =
-                requests.into_iter().map(|request| sign(signer.as_mut(), chain_id, request)).collect();
+            let signed: Result<Vec<Input>, SignError> = requests
+                .into_iter()
+                .map(|request| sign(signer.as_mut(), chain_id, request))
+                .collect();
             synced.join().expect("syncing does not panic")?;
             signed
         })?;
@@ -136,15 +149,22 @@ impl Worker {
     }
 }
 
-fn sign(signer: Option<&mut Signer>, chain_id: &str, request: SignRequest) -> Result<Input, SignError> {
-    let Some(signer) = signer else { return Ok(Input::SignRefused(request)) };
+fn sign(
+    signer: Option<&mut Signer>,
+    chain_id: &str,
+    request: SignRequest,
+) -> Result<Input, SignError> {
+    let Some(signer) = signer else {
+        return Ok(Input::SignRefused(request));
+    };
     let (height, round, step) = request.place();
     let step = Step::try_from(step).expect("a request is a proposal, a prevote or a precommit");
     match signer.sign(height, round, step, &request.sign_bytes(chain_id)) {
         Ok(sign_state::Signed::Fresh(signature)) => Ok(Input::Signed(request.signed(signature))),
-        Ok(sign_state::Signed::Earlier { signature, timestamp }) => {
-            Ok(Input::Signed(at(request, timestamp).signed(signature)))
-        }
+        Ok(sign_state::Signed::Earlier {
+            signature,
+            timestamp,
+        }) => Ok(Input::Signed(at(request, timestamp).signed(signature))),
         Err(SignError::Refused(why)) => {
             tracing::warn!(target: "welkin::consensus", height, round, ?step, "not signed: {why}");
             Ok(Input::SignRefused(request))
@@ -156,7 +176,10 @@ fn sign(signer: Option<&mut Signer>, chain_id: &str, request: SignRequest) -> Re
 /// The same request with the time of an earlier signature.
 fn at(request: SignRequest, timestamp: Timestamp) -> SignRequest {
     match request {
-        SignRequest::Proposal(proposal) => SignRequest::Proposal(Proposal { timestamp, ..proposal }),
+        SignRequest::Proposal(proposal) => SignRequest::Proposal(Proposal {
+            timestamp,
+            ..proposal
+        }),
         SignRequest::Vote(vote) => SignRequest::Vote(Vote { timestamp, ..vote }),
     }
 }

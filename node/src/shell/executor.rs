@@ -15,10 +15,17 @@ use welkin_consensus::types::{Block, BlockId};
 
 /// Work for the thread.
 enum Job {
-    Validate { height: u64, block_id: BlockId, block: Arc<Block> },
+    Validate {
+        height: u64,
+        block_id: BlockId,
+        block: Arc<Block>,
+    },
     Build(ValueRequest),
     Commit(Box<Decided>),
-    TakeOver { blocks: Vec<Decision>, reply: oneshot::Sender<TakenOver> },
+    TakeOver {
+        blocks: Vec<Decision>,
+        reply: oneshot::Sender<TakenOver>,
+    },
     End,
 }
 
@@ -53,7 +60,12 @@ impl Executor {
     ) -> std::io::Result<Self> {
         let (jobs, queue) = channel();
         let stop_on_panic = stop.clone();
-        let worker = Worker { ledger, mempool, evidence, answers };
+        let worker = Worker {
+            ledger,
+            mempool,
+            evidence,
+            answers,
+        };
         let run = move || {
             if let Err(why) = worker.run(&queue) {
                 stop.fail(why.to_string());
@@ -65,7 +77,11 @@ impl Executor {
 
     /// Judges a block; answered with `Validated`.
     pub fn validate(&self, height: u64, block_id: BlockId, block: Arc<Block>) {
-        self.send(Job::Validate { height, block_id, block });
+        self.send(Job::Validate {
+            height,
+            block_id,
+            block,
+        });
     }
 
     /// Builds a block; answered with `Value`.
@@ -117,7 +133,11 @@ impl Worker {
     fn run(self, jobs: &Receiver<Job>) -> Result<(), LedgerError> {
         while let Ok(job) = jobs.recv() {
             match job {
-                Job::Validate { height, block_id, block } => self.validate(height, block_id, &block)?,
+                Job::Validate {
+                    height,
+                    block_id,
+                    block,
+                } => self.validate(height, block_id, &block)?,
                 Job::Build(request) => self.build(&request)?,
                 Job::Commit(decided) => self.commit(*decided)?,
                 Job::End => break,
@@ -140,7 +160,11 @@ impl Worker {
             }
             Err(why) => return Err(why),
         };
-        self.answer(Input::Validated { height, block_id, valid });
+        self.answer(Input::Validated {
+            height,
+            block_id,
+            valid,
+        });
         Ok(())
     }
 
@@ -149,20 +173,44 @@ impl Worker {
         let evidence = self.evidence.for_block(&self.ledger, &tip);
         let limits = tip.limits();
         let max_bytes = usize::try_from(limits.max_bytes).unwrap_or(usize::MAX);
-        let bytes = max_data_bytes(max_bytes, evidence_bytes(&evidence), tip.chain.validators.len());
-        let txs = self.mempool.reap(Room { bytes: bytes as u64, gas: limits.max_gas });
+        let bytes = max_data_bytes(
+            max_bytes,
+            evidence_bytes(&evidence),
+            tip.chain.validators.len(),
+        );
+        let txs = self.mempool.reap(Room {
+            bytes: bytes as u64,
+            gas: limits.max_gas,
+        });
         let unfit = |raw: &[u8]| self.mempool.drop_unfit(raw);
         if let Some(block) = self.ledger.build(request, txs, evidence, unfit)? {
             let (height, round) = (request.height, request.round);
-            self.answer(Input::Value { height, round, block: Box::new(block) });
+            self.answer(Input::Value {
+                height,
+                round,
+                block: Box::new(block),
+            });
         }
         Ok(())
     }
 
     fn commit(&self, decided: Decided) -> Result<(), LedgerError> {
-        let Decided { block, block_id, parts, commit, .. } = decided;
-        let bytes = parts.assemble().unwrap_or_else(|| welkin_consensus::types::Message::encode(&*block));
-        let decision = Decision { block, block_id, bytes, commit };
+        let Decided {
+            block,
+            block_id,
+            parts,
+            commit,
+            ..
+        } = decided;
+        let bytes = parts
+            .assemble()
+            .unwrap_or_else(|| welkin_consensus::types::Message::encode(&*block));
+        let decision = Decision {
+            block,
+            block_id,
+            bytes,
+            commit,
+        };
         if let Some(committed) = self.ledger.commit(&decision)? {
             self.mempool.committed(&committed);
             self.evidence.committed(&committed.block.block);
@@ -185,7 +233,10 @@ impl Worker {
             Err(LedgerError::Refused(why)) => Some(why),
             Err(why) => return Err(why),
         };
-        Ok(TakenOver { blocks: taken.len(), refused })
+        Ok(TakenOver {
+            blocks: taken.len(),
+            refused,
+        })
     }
 
     /// Tells the machine what the next height starts from.

@@ -47,7 +47,11 @@ pub struct Rules {
 impl Rules {
     /// A machine for the next height.
     pub fn machine(&self, ledger: &Ledger, work_waiting: bool) -> Machine {
-        Machine::new(self.config.clone(), self.own, ledger.tip().start(work_waiting))
+        Machine::new(
+            self.config.clone(),
+            self.own,
+            ledger.tip().start(work_waiting),
+        )
     }
 }
 
@@ -95,15 +99,26 @@ struct Shell {
 
 /// This node's clock.
 pub fn now() -> Timestamp {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since_1970 = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Timestamp::from_unix_nanos(i128::try_from(since_1970.as_nanos()).unwrap_or(i128::MAX))
 }
 
 /// Runs the machine until the node ends, then lets the threads finish.
 pub async fn run(parts: Parts) {
     let stop = parts.stop.clone();
-    let puller = Puller::new(parts.network.clone(), parts.heard_sender.clone(), parts.progress.clone());
-    let mut shell = Shell { parts, timers: Timers::default(), puller, effects: Vec::new() };
+    let puller = Puller::new(
+        parts.network.clone(),
+        parts.heard_sender.clone(),
+        parts.progress.clone(),
+    );
+    let mut shell = Shell {
+        parts,
+        timers: Timers::default(),
+        puller,
+        effects: Vec::new(),
+    };
     tokio::select! {
         () = shell.drive() => {}
         _ = stop.wait() => {}
@@ -147,7 +162,10 @@ impl Shell {
             return;
         }
         while self.parts.answers.try_recv().is_ok() {}
-        self.parts.machine = self.parts.rules.machine(&self.parts.ledger, self.parts.mempool.has_ready());
+        self.parts.machine = self
+            .parts
+            .rules
+            .machine(&self.parts.ledger, self.parts.mempool.has_ready());
         self.parts.disk.end_height(tip.height());
     }
 
@@ -161,7 +179,11 @@ impl Shell {
     }
 
     fn heard(&mut self, heard: Heard) {
-        let Heard { message, from, token } = heard;
+        let Heard {
+            message,
+            from,
+            token,
+        } = heard;
         let height = message.height();
         // One height ahead is what the fastest peers are now and then.
         if height > self.parts.machine.height().saturating_add(1) {
@@ -212,9 +234,15 @@ impl Shell {
             Effect::Sign(_) if self.parts.progress.is_catching_up() => {}
             Effect::Sign(request) => self.parts.disk.sign(request),
             Effect::Broadcast(message) => self.broadcast(&message),
-            Effect::Schedule(timeout, after) => self.timers.schedule(timeout, Instant::now() + after),
+            Effect::Schedule(timeout, after) => {
+                self.timers.schedule(timeout, Instant::now() + after)
+            }
             Effect::RequestValue(request) => self.parts.executor.build(request),
-            Effect::Validate { height, block_id, block } => {
+            Effect::Validate {
+                height,
+                block_id,
+                block,
+            } => {
                 self.parts.executor.validate(height, block_id, block);
             }
             Effect::Commit(decided) => self.parts.executor.commit(decided),
@@ -227,7 +255,11 @@ impl Shell {
     }
 
     fn broadcast(&self, message: &Gossip) {
-        let topic = if matches!(message, Gossip::Part(_)) { Topic::Parts } else { Topic::Consensus };
+        let topic = if matches!(message, Gossip::Part(_)) {
+            Topic::Parts
+        } else {
+            Topic::Consensus
+        };
         if let Err(why) = self.parts.network.publish(topic, message.encode()) {
             tracing::debug!(target: "welkin::consensus", %why, "not published: peers have to pull");
         }
@@ -237,7 +269,10 @@ impl Shell {
     fn tell_evidence(&self) {
         for evidence in self.parts.evidence.finish(&self.parts.ledger) {
             // Every validator that saw the two votes has it too.
-            let _ = self.parts.network.publish(Topic::Evidence, evidence.encode());
+            let _ = self
+                .parts
+                .network
+                .publish(Topic::Evidence, evidence.encode());
         }
     }
 
@@ -255,7 +290,11 @@ impl Shell {
             Notice::TimedOut(timeout) => {
                 tracing::debug!(target: "welkin::consensus", ?timeout, "timed out");
             }
-            Notice::Step { height, round, step } if *round > 0 && *step == Step::Propose => {
+            Notice::Step {
+                height,
+                round,
+                step,
+            } if *round > 0 && *step == Step::Propose => {
                 tracing::info!(target: "welkin::consensus", height, round, "round");
             }
             notice => tracing::trace!(target: "welkin::consensus", ?notice),

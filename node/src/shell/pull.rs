@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc;
 use welkin_consensus::machine::{Gossip, Machine, Step, Summary};
 use welkin_consensus::types::Message;
+use welkin_p2p::Offence;
 use welkin_p2p::PeerId;
 use welkin_p2p::chain::{Handle, Protocol};
-use welkin_p2p::Offence;
 
 /// Ticks between two requests while nothing is under way here.
 const IDLE_TICKS: u32 = 5;
@@ -29,7 +29,15 @@ pub(super) struct Puller {
 impl Puller {
     pub fn new(network: Handle, heard: mpsc::Sender<Heard>, progress: Arc<Progress>) -> Self {
         let busy = Arc::new(AtomicBool::new(false));
-        Puller { network, heard, progress, busy, turn: 0, ticks: 0, last: (0, 0, None) }
+        Puller {
+            network,
+            heard,
+            progress,
+            busy,
+            turn: 0,
+            ticks: 0,
+            last: (0, 0, None),
+        }
     }
 
     /// Asks a peer if the machine stands where it stood at the last tick: then something may be
@@ -41,7 +49,10 @@ impl Puller {
             return;
         }
         self.ticks += 1;
-        let idle = matches!(machine.step(), Step::NewHeight | Step::NewRound | Step::Commit);
+        let idle = matches!(
+            machine.step(),
+            Step::NewHeight | Step::NewRound | Step::Commit
+        );
         if idle && !self.ticks.is_multiple_of(IDLE_TICKS) {
             return;
         }
@@ -68,12 +79,22 @@ async fn pull(
     peer: PeerId,
     summary: &Summary,
 ) {
-    let protocol = if summary.parts.is_empty() { Protocol::Votes } else { Protocol::Parts };
+    let protocol = if summary.parts.is_empty() {
+        Protocol::Votes
+    } else {
+        Protocol::Parts
+    };
     let mut request = summary.encode();
     if request.len() > protocol.max_request_bytes() {
-        request = Summary { rounds: Vec::new(), ..summary.clone() }.encode();
+        request = Summary {
+            rounds: Vec::new(),
+            ..summary.clone()
+        }
+        .encode();
     }
-    let Ok(answer) = network.request(peer, protocol, request).await else { return };
+    let Ok(answer) = network.request(peer, protocol, request).await else {
+        return;
+    };
     let Some(answer) = decode::<PullAnswer>(&answer) else {
         return network.penalise(peer, Offence::BadAnswer);
     };
@@ -85,7 +106,15 @@ async fn pull(
         let Ok(message) = Gossip::decode(message) else {
             return network.penalise(peer, Offence::BadAnswer);
         };
-        if heard.send(Heard { message, from, token: None }).await.is_err() {
+        if heard
+            .send(Heard {
+                message,
+                from,
+                token: None,
+            })
+            .await
+            .is_err()
+        {
             return;
         }
     }

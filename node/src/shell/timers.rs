@@ -24,8 +24,12 @@ impl Timers {
 
     /// Takes out the timeouts whose moment has come, in the order of their moments.
     pub fn due(&mut self, now: Instant) -> Vec<Timeout> {
-        let mut due: Vec<(Instant, Timeout)> =
-            self.0.iter().filter(|(_, at)| **at <= now).map(|(timeout, at)| (*at, *timeout)).collect();
+        let mut due: Vec<(Instant, Timeout)> = self
+            .0
+            .iter()
+            .filter(|(_, at)| **at <= now)
+            .map(|(timeout, at)| (*at, *timeout))
+            .collect();
         due.sort_unstable();
         for (_, timeout) in &due {
             self.0.remove(timeout);
@@ -46,7 +50,11 @@ mod tests {
     use welkin_consensus::machine::TimeoutKind;
 
     fn timeout(height: u64, round: u32) -> Timeout {
-        Timeout { height, round, kind: TimeoutKind::Propose }
+        Timeout {
+            height,
+            round,
+            kind: TimeoutKind::Propose,
+        }
     }
 
     #[test]

@@ -24,9 +24,15 @@ async fn four_validators_commit_blocks_and_a_transfer() {
     assert_eq!(net.account(0, &account(1).address()).sequence, 1);
     for index in 1..4 {
         until_height(&net.node(index), height).await;
-        let (own, other) = (node.block(height).unwrap(), net.node(index).block(height).unwrap());
+        let (own, other) = (
+            node.block(height).unwrap(),
+            net.node(index).block(height).unwrap(),
+        );
         assert_eq!(own.block_id, other.block_id);
-        assert_eq!(node.results(height).unwrap(), net.node(index).results(height).unwrap());
+        assert_eq!(
+            node.results(height).unwrap(),
+            net.node(index).results(height).unwrap()
+        );
     }
     net.stop_all().await;
 }

@@ -44,11 +44,16 @@ impl Net {
     pub fn new(count: usize) -> Net {
         // Logs are shown with WELKIN_LOG set; the first test to come here sets them up for all.
         let filter = tracing_subscriber::EnvFilter::from_env("WELKIN_LOG");
-        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_test_writer()
+            .try_init();
         let folder = tempfile::tempdir().unwrap();
         let keys: Vec<Keys> = (0..count).map(|_| Keys::random()).collect();
-        let validators =
-            keys.iter().enumerate().map(|(i, keys)| keys.genesis_validator(10, format!("v{i}")));
+        let validators = keys
+            .iter()
+            .enumerate()
+            .map(|(i, keys)| keys.genesis_validator(10, format!("v{i}")));
         let accounts = (1..=8).map(|number| (account(number).address(), Amount(HOLDS)));
         let app_state = AppState::for_testnet(accounts).to_json();
         let time = Timestamp::from_unix_nanos(welkin_node::shell::now().unix_nanos());
@@ -61,7 +66,12 @@ impl Net {
             init::write_home(&RealDisk, &home, &config, &genesis, own).unwrap();
             homes.push(home);
         }
-        Net { _folder: folder, homes, genesis, nodes: (0..count).map(|_| None).collect() }
+        Net {
+            _folder: folder,
+            homes,
+            genesis,
+            nodes: (0..count).map(|_| None).collect(),
+        }
     }
 
     /// The same, running.
@@ -97,28 +107,54 @@ impl Net {
     }
 
     pub fn height(&self, index: usize) -> u64 {
-        self.node(index).status().latest.map_or(0, |block| block.height)
+        self.node(index)
+            .status()
+            .latest
+            .map_or(0, |block| block.height)
     }
 
     pub fn info(&self) -> ChainInfo {
         let genesis_hash = self.genesis.hash().unwrap();
-        ChainInfo { chain_id: self.genesis.chain_id.clone(), genesis_hash }
+        ChainInfo {
+            chain_id: self.genesis.chain_id.clone(),
+            genesis_hash,
+        }
     }
 
     /// A signed transfer of 1 uwlk.
     pub fn transfer(&self, from: u8, sequence: u64, to: &Address) -> Vec<u8> {
         let key = account(from);
-        let call = accounts::Call::Transfer { to: *to, amount: Amount(1) };
+        let call = accounts::Call::Transfer {
+            to: *to,
+            amount: Amount(1),
+        };
         let call = RUNTIME.call_of::<Accounts>(&call).unwrap();
-        let terms = Terms { sequence, expiry_height: 1_000_000, gas_limit: 100_000, fee: Amount(2_000) };
-        Body::new(&self.info(), key.public_key(), terms, vec![call]).sign(&key).encode()
+        let terms = Terms {
+            sequence,
+            expiry_height: 1_000_000,
+            gas_limit: 100_000,
+            fee: Amount(2_000),
+        };
+        Body::new(&self.info(), key.public_key(), terms, vec![call])
+            .sign(&key)
+            .encode()
     }
 
     /// What an account has, by this node's newest provable state.
     pub fn account(&self, index: usize, address: &Address) -> accounts::Account {
         let query = accounts::Query::Account { address: *address };
-        let what = QueryKind::Module { module: "accounts".into(), query: borsh::to_vec(&query).unwrap() };
-        let answer = self.node(index).query(&Query { what, height: 0, prove: true }).unwrap();
+        let what = QueryKind::Module {
+            module: "accounts".into(),
+            query: borsh::to_vec(&query).unwrap(),
+        };
+        let answer = self
+            .node(index)
+            .query(&Query {
+                what,
+                height: 0,
+                prove: true,
+            })
+            .unwrap();
         match borsh::from_slice(&answer.value).unwrap() {
             accounts::Answer::Account(account) => account,
             other => panic!("{other:?}"),
@@ -145,16 +181,26 @@ pub async fn until(node: &Arc<dyn Node>, mut condition: impl FnMut(&Committed) -
             }
         }
     };
-    tokio::time::timeout(PATIENCE, wait).await.expect("the condition is met in time");
+    tokio::time::timeout(PATIENCE, wait)
+        .await
+        .expect("the condition is met in time");
 }
 
 /// Waits until the node has this height.
 pub async fn until_height(node: &Arc<dyn Node>, height: u64) {
     let blocks = node.subscribe();
-    if node.status().latest.is_none_or(|block| block.height < height) {
+    if node
+        .status()
+        .latest
+        .is_none_or(|block| block.height < height)
+    {
         drop(blocks);
         let now = node.clone();
-        let reached = move |_: &Committed| now.status().latest.is_some_and(|block| block.height >= height);
+        let reached = move |_: &Committed| {
+            now.status()
+                .latest
+                .is_some_and(|block| block.height >= height)
+        };
         // A block may come between the two looks; another one always follows.
         until(node, reached).await;
     }
@@ -170,17 +216,30 @@ pub async fn until_committed(node: &Arc<dyn Node>, id: Hash) {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, wait).await.expect("the transaction is committed in time");
+    tokio::time::timeout(PATIENCE, wait)
+        .await
+        .expect("the transaction is committed in time");
 }
 
 fn config(index: usize, ports: &[u16], keys: &[Keys]) -> NodeConfig {
     let others = || (0..keys.len()).filter(|other| *other != index);
-    let mut config = NodeConfig { moniker: format!("v{index}"), ..NodeConfig::default() };
+    let mut config = NodeConfig {
+        moniker: format!("v{index}"),
+        ..NodeConfig::default()
+    };
     config.p2p.listen = vec![format!("/ip4/127.0.0.1/tcp/{}", ports[index])];
     config.p2p.persistent_peers = others()
-        .map(|other| format!("/ip4/127.0.0.1/tcp/{}/p2p/{}", ports[other], keys[other].peer_id()))
+        .map(|other| {
+            format!(
+                "/ip4/127.0.0.1/tcp/{}/p2p/{}",
+                ports[other],
+                keys[other].peer_id()
+            )
+        })
         .collect();
-    config.p2p.explicit_peers = others().map(|other| keys[other].peer_id().to_string()).collect();
+    config.p2p.explicit_peers = others()
+        .map(|other| keys[other].peer_id().to_string())
+        .collect();
     config.rpc.listen = ([127, 0, 0, 1], 0).into();
     config.metrics.listen = ([127, 0, 0, 1], 0).into();
     config.consensus.empty_block_interval_ms = 200;
@@ -189,6 +248,11 @@ fn config(index: usize, ports: &[u16], keys: &[Keys]) -> NodeConfig {
 
 /// Ports that are free now.
 fn free_ports(count: usize) -> Vec<u16> {
-    let listeners: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
+    let listeners: Vec<TcpListener> = (0..count)
+        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        .collect();
+    listeners
+        .iter()
+        .map(|listener| listener.local_addr().unwrap().port())
+        .collect()
 }

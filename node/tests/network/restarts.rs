@@ -21,11 +21,17 @@ async fn three_go_on_without_the_fourth_which_catches_up_and_signs_again() {
     let back = net.node(3);
     until_height(&back, height).await;
     until_committed(&back, sent.id).await;
-    assert_eq!(back.block(height).unwrap().block_id, node.block(height).unwrap().block_id);
+    assert_eq!(
+        back.block(height).unwrap().block_id,
+        node.block(height).unwrap().block_id
+    );
     let address = back.status().validator.unwrap().address;
     until(&node, |block| {
         let signatures = &block.block.block.last_commit.signatures;
-        signatures.iter().filter_map(|entry| entry.cast()).any(|cast| cast.validator_address == address)
+        signatures
+            .iter()
+            .filter_map(|entry| entry.cast())
+            .any(|cast| cast.validator_address == address)
     })
     .await;
     assert!(!back.status().catching_up);
@@ -46,7 +52,10 @@ async fn all_stopped_and_started_again_go_on_where_they_were() {
     }
     let node = net.node(0);
     assert_eq!(node.block(height).unwrap(), block);
-    assert_eq!(node.transaction(&sent.id).unwrap().map(|tx| tx.result.code), Some(0));
+    assert_eq!(
+        node.transaction(&sent.id).unwrap().map(|tx| tx.result.code),
+        Some(0)
+    );
     let next = submit(&node, net.transfer(1, 1, &TO)).await;
     for index in 0..4 {
         until_committed(&net.node(index), next.id).await;
@@ -71,7 +80,10 @@ async fn a_node_without_its_state_store_makes_it_again_from_the_block_log() {
         net.start(0).await;
         let node = net.node(0);
         assert_eq!(node.results(height).unwrap(), results);
-        assert_eq!(node.transaction(&sent.id).unwrap().map(|tx| tx.place), Some(place));
+        assert_eq!(
+            node.transaction(&sent.id).unwrap().map(|tx| tx.place),
+            Some(place)
+        );
         until_height(&node, net.height(0) + 2).await;
         assert_eq!(net.account(0, &TO).balance.0, 1);
         net.stop(0).await;
@@ -115,7 +127,10 @@ async fn a_fresh_node_fetches_the_whole_chain() {
     net.start(3).await;
     let fresh = net.node(3);
     until_height(&fresh, net.height(0) + 1).await;
-    assert_eq!(fresh.block(1).unwrap().block_id, node.block(1).unwrap().block_id);
+    assert_eq!(
+        fresh.block(1).unwrap().block_id,
+        node.block(1).unwrap().block_id
+    );
     assert_eq!(net.account(3, &TO).balance.0, 1);
     net.stop_all().await;
 }
