@@ -1,3 +1,4 @@
-//! Whole networks: the simulator of consensus, and what the end-to-end tests and benchmarks share.
+//! Whole networks: of real processes (`network`), and simulated ones of the consensus machine (`simulate`).
 
+pub mod network;
 pub mod simulate;

@@ -1,0 +1,293 @@
+//! Building a network's folder: keys, genesis, homes, configurations, accounts.
+
+use super::ports::{self, Ports};
+use super::record::{Account, Faucet, Network, Provider, Validator};
+use anyhow::Context;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use welkin_client::keyring::{KdfCost, Keyring};
+use welkin_consensus::types::Genesis;
+use welkin_modules::genesis::AppState;
+use welkin_node::config::{Home, MetricsConfig, NodeConfig, P2pConfig, RpcConfig};
+use welkin_node::disk::RealDisk;
+use welkin_node::init::{self, Keys};
+use welkin_provider::backend::Instance;
+use welkin_provider::config::{Capacity, Config as ProviderConfig};
+use welkin_runtime::crypto::SigningKey;
+use welkin_runtime::{Address, Amount};
+
+/// Money of the faucet: a thousand million tokens.
+const FAUCET_BALANCE: Amount = Amount(1_000_000_000_000_000);
+/// Money of each test account: a million tokens.
+const ACCOUNT_BALANCE: Amount = Amount(1_000_000_000_000);
+/// Money of each provider: a thousand tokens, of which it deposits its bond and its bids.
+const PROVIDER_BALANCE: Amount = Amount(1_000_000_000);
+/// The test accounts.
+const ACCOUNTS: [&str; 3] = ["alice", "bob", "carol"];
+/// The name of the only key in a keyring of the faucet or of a provider.
+pub const KEY: &str = "key";
+
+/// How large the network is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Validators, 1 to 7.
+    pub validators: u16,
+    /// Providers, 0 to 3.
+    pub providers: u16,
+}
+
+/// A key that was just made.
+struct Made {
+    name: String,
+    key: SigningKey,
+    balance: Amount,
+}
+
+impl Made {
+    fn new(name: impl Into<String>, balance: Amount) -> Made {
+        Made { name: name.into(), key: SigningKey::from_seed(&rand::random()), balance }
+    }
+
+    fn address(&self) -> Address {
+        self.key.address()
+    }
+}
+
+/// Builds a network in `folder`, which holds nothing yet. The record is written last.
+///
+/// # Errors
+/// The disk refuses, or all ports are taken.
+pub fn build(folder: &Path, name: &str, size: Size) -> anyhow::Result<Network> {
+    let ports = ports::claim(&ports::claims(), folder)?;
+    std::fs::create_dir_all(folder.join("logs"))?;
+    let faucet = Made::new("faucet", FAUCET_BALANCE);
+    let accounts: Vec<Made> = ACCOUNTS.iter().map(|name| Made::new(*name, ACCOUNT_BALANCE)).collect();
+    let providers: Vec<Made> =
+        (0..size.providers).map(|index| Made::new(format!("provider-{index}"), PROVIDER_BALANCE)).collect();
+
+    let funded = providers.iter().chain(&accounts).chain([&faucet]);
+    let state = AppState::for_testnet(funded.map(|made| (made.address(), made.balance)));
+    let keys: Vec<Keys> = (0..size.validators).map(|_| Keys::random()).collect();
+    let members = keys.iter().enumerate().map(|(index, keys)| keys.genesis_validator(10, format!("validator-{index}")));
+    let chain_id = format!("welkin-{name}");
+    let genesis = init::genesis(chain_id.clone(), welkin_node::shell::now(), members.collect(), state.to_json());
+    let genesis_file = folder.join("genesis.json");
+    std::fs::write(&genesis_file, genesis.to_json())?;
+
+    let validators = validators(folder, ports, &keys, &genesis)?;
+    let nodes: Vec<String> = validators.iter().map(|one| one.rpc.clone()).collect();
+    let placed = Placed { folder, ports, genesis: &genesis, genesis_file: &genesis_file, nodes: &nodes };
+    let network = Network {
+        name: name.to_owned(),
+        chain_id,
+        folder: folder.to_owned(),
+        genesis: genesis_file.clone(),
+        home: folder.join("home"),
+        ports,
+        providers: providers.iter().zip(0..).map(|(made, index)| placed.provider(made, index)).collect::<Result<_, _>>()?,
+        validators,
+        faucet: Faucet { address: faucet.address(), url: format!("http://127.0.0.1:{}", ports.faucet()) },
+        accounts: accounts
+            .iter()
+            .map(|made| Account { name: made.name.clone(), address: made.address(), balance: made.balance })
+            .collect(),
+        engine: None,
+        processes: BTreeMap::new(),
+    };
+    seal(&folder.join("faucet"), KEY, &faucet.key, &new_password(&folder.join("faucet"))?)?;
+    let password = new_password(&network.home)?;
+    for made in &accounts {
+        seal(&network.home, &made.name, &made.key, &password)?;
+    }
+    write_private(&folder.join("env.sh"), &environment(&network, &password))?;
+    network.write()?;
+    Ok(network)
+}
+
+fn validators(folder: &Path, ports: Ports, keys: &[Keys], genesis: &Genesis) -> anyhow::Result<Vec<Validator>> {
+    let mut made = Vec::new();
+    for (own, index) in keys.iter().zip(0..) {
+        let port = ports.validator(index);
+        let others = || keys.iter().zip(0..).filter(|(_, other)| *other != index);
+        let config = NodeConfig {
+            moniker: format!("validator-{index}"),
+            p2p: P2pConfig {
+                listen: vec![format!("/ip4/127.0.0.1/tcp/{}", port.p2p)],
+                persistent_peers: others()
+                    .map(|(keys, other)| {
+                        format!("/ip4/127.0.0.1/tcp/{}/p2p/{}", ports.validator(other).p2p, keys.peer_id())
+                    })
+                    .collect(),
+                explicit_peers: others().map(|(keys, _)| keys.peer_id().to_string()).collect(),
+                ..P2pConfig::default()
+            },
+            rpc: RpcConfig { listen: local(port.rpc), ..RpcConfig::default() },
+            metrics: MetricsConfig { listen: local(port.metrics) },
+            ..NodeConfig::default()
+        };
+        let home = folder.join(&config.moniker);
+        init::write_home(&RealDisk, &Home::new(&home), &config, genesis, own)?;
+        made.push(Validator {
+            name: config.moniker,
+            home,
+            rpc: format!("http://127.0.0.1:{}", port.rpc),
+            metrics: format!("http://127.0.0.1:{}/metrics", port.metrics),
+        });
+    }
+    Ok(made)
+}
+
+/// What all providers of a network have in common.
+struct Placed<'a> {
+    folder: &'a Path,
+    ports: Ports,
+    genesis: &'a Genesis,
+    genesis_file: &'a Path,
+    nodes: &'a [String],
+}
+
+impl Placed<'_> {
+    fn provider(&self, made: &Made, index: u16) -> anyhow::Result<Provider> {
+        let home = self.folder.join(&made.name);
+        let port = self.ports.provider(index);
+        seal(&home, KEY, &made.key, &new_password(&home)?)?;
+        let config = ProviderConfig {
+            home: home.clone(),
+            rpc: self.nodes.to_vec(),
+            genesis: self.genesis_file.to_owned(),
+            keyring: home.join("keys"),
+            key: KEY.to_owned(),
+            password_file: home.join("password"),
+            channel_listen: vec![
+                format!("/ip4/127.0.0.1/tcp/{}", port.channel),
+                format!("/ip4/127.0.0.1/udp/{}/quic-v1", port.channel),
+            ],
+            channel_announce: Vec::new(),
+            domain: "localhost".to_owned(),
+            http_listen: local(port.http),
+            http_public_port: None,
+            ports_listen: Ipv4Addr::LOCALHOST.into(),
+            ports_public_host: "localhost".to_owned(),
+            ports_first: port.first,
+            ports_last: port.last,
+            max_connections: 1_024,
+            // Put in once an engine is found.
+            engine_socket: None,
+            local_images: vec![super::engine::IMAGE.to_owned()],
+            allow_root: false,
+            attributes: BTreeMap::from([("region".to_owned(), format!("local-{index}"))]),
+            website: String::new(),
+            contact: String::new(),
+            capacity: Capacity::default(),
+            prices: Default::default(),
+            reconcile_interval_ms: 1_000,
+            withdraw_interval_s: 3_600,
+            metrics_listen: Some(local(port.metrics)),
+        };
+        let path = home.join("provider.toml");
+        write_provider_config(&path, &config)?;
+        let instance =
+            Instance { genesis: self.genesis.hash().context("the hash of the genesis")?, provider: made.address() };
+        Ok(Provider {
+            name: made.name.clone(),
+            address: made.address(),
+            home,
+            config: path,
+            channel: format!("127.0.0.1:{}", port.channel),
+            http_port: port.http,
+            instance: instance.short(),
+        })
+    }
+}
+
+/// Writes a provider's configuration.
+///
+/// # Errors
+/// The disk refuses.
+pub fn write_provider_config(path: &Path, config: &ProviderConfig) -> anyhow::Result<()> {
+    // Through a table, which puts plain values before tables as TOML wants them.
+    let text = toml::to_string(&toml::Table::try_from(config)?)?;
+    let temporary = path.with_extension("partial");
+    std::fs::write(&temporary, text)
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Tells a provider which engine to use; nothing is written where it knows.
+///
+/// # Errors
+/// Its configuration cannot be read or written.
+pub fn set_engine(provider: &Provider, socket: &Path) -> anyhow::Result<()> {
+    let mut config = ProviderConfig::read(&provider.config, &BTreeMap::new())?;
+    if config.engine_socket.as_deref() == Some(socket) {
+        return Ok(());
+    }
+    config.engine_socket = Some(socket.to_owned());
+    write_provider_config(&provider.config, &config)
+}
+
+/// The least cost that a key file may have: these keys guard play money, and their passwords lie beside them.
+fn cost() -> KdfCost {
+    KdfCost { memory_kib: 19 * 1024, passes: 1, lanes: 1 }
+}
+
+fn seal(home: &Path, name: &str, key: &SigningKey, password: &str) -> anyhow::Result<()> {
+    Keyring::new(home.join("keys")).with_cost(cost()).add(name, key, password)?;
+    Ok(())
+}
+
+/// Makes a folder with a new password in it.
+fn new_password(home: &Path) -> anyhow::Result<String> {
+    std::fs::create_dir_all(home)?;
+    let password = hex::encode(rand::random::<[u8; 16]>());
+    write_private(&home.join("password"), &password)?;
+    Ok(password)
+}
+
+fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes()))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn local(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+/// Variables with which the command line speaks to this network as alice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Variables(pub Vec<(String, String)>);
+
+impl Variables {
+    /// Of a network.
+    pub fn of(network: &Network, password: &str) -> Variables {
+        let text = |path: &Path| path.display().to_string();
+        let pairs = [
+            ("WELKIN_HOME", text(&network.home)),
+            ("WELKIN_NODE", network.nodes()),
+            ("WELKIN_GENESIS", text(&network.genesis)),
+            ("WELKIN_KEY", ACCOUNTS[0].to_owned()),
+            ("WELKIN_KEYRING_PASSWORD", password.to_owned()),
+        ];
+        Variables(pairs.map(|(name, value)| (name.to_owned(), value)).to_vec())
+    }
+}
+
+/// `env.sh`.
+fn environment(network: &Network, password: &str) -> String {
+    let quoted = |value: &str| value.replace('\'', r"'\''");
+    let mut text = format!("# Sourced, this makes `welkin` speak to the network {} as alice.\n", network.name);
+    for (name, value) in Variables::of(network, password).0 {
+        text.push_str(&format!("export {name}='{}'\n", quoted(&value)));
+    }
+    let binaries = std::env::current_exe().ok().and_then(|own| own.parent().map(PathBuf::from));
+    if let Some(binaries) = binaries {
+        text.push_str(&format!("export PATH='{}':\"$PATH\"\n", quoted(&binaries.display().to_string())));
+    }
+    text
+}

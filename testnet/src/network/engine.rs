@@ -1,0 +1,154 @@
+//! The container engine: one that runs, or a private one in the network's folder; the demo's image in it; and what
+//! providers left in it.
+
+use super::http::over_socket;
+use super::record::Engine;
+use super::{say, sources};
+use anyhow::{Context, ensure};
+use hyper::body::Bytes;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use welkin_provider::backend::container::engine::find_socket;
+use welkin_provider::firewall::Firewall;
+
+/// The image of the demo.
+pub const IMAGE: &str = "welkin.local/hello:1";
+/// What tells a provider's objects from others (a label of the provider's).
+const LABEL: &str = "welkin.instance";
+/// How long an engine is waited for before it counts as one that does not run.
+const PING: Duration = Duration::from_secs(3);
+
+/// The engine that the network had, or one that runs, or a new private one; it answers.
+///
+/// # Errors
+/// A private one cannot be started; the text says why.
+pub async fn ensure(known: Option<&Engine>, folder: &Path) -> anyhow::Result<Engine> {
+    match known {
+        Some(Engine { socket, private: None }) => {
+            let socket = socket.clone();
+            ensure!(answers(&socket).await, "the container engine on {} does not answer; start it", socket.display());
+            return Ok(Engine { socket, private: None });
+        }
+        Some(Engine { private: Some(own), .. }) => return start_private(own),
+        None => {}
+    }
+    if let Ok(socket) = find_socket(None)
+        && answers(&socket).await
+    {
+        return Ok(Engine { socket, private: None });
+    }
+    start_private(&folder.join("engine"))
+}
+
+/// Whether an engine answers on a socket.
+pub async fn answers(socket: &Path) -> bool {
+    let ping = over_socket(socket, "GET", "/_ping", Bytes::new());
+    matches!(tokio::time::timeout(PING, ping).await, Ok(Ok(answer)) if answer.status.is_success())
+}
+
+fn start_private(folder: &Path) -> anyhow::Result<Engine> {
+    let socket = script("start", folder)?;
+    Ok(Engine { socket: PathBuf::from(socket), private: Some(folder.to_owned()) })
+}
+
+/// Ends a private engine's service; with `purge` everything that it has as well.
+///
+/// # Errors
+/// The script failed.
+pub fn end_private(folder: &Path, action: &str) -> anyhow::Result<()> {
+    script(action, folder).map(|_| ())
+}
+
+fn script(action: &str, folder: &Path) -> anyhow::Result<String> {
+    let output = Command::new(sources().join("engine.sh"))
+        .arg(action)
+        .arg(folder)
+        .stdin(Stdio::null())
+        .output()
+        .context("engine.sh cannot be run")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "engine.sh {action}: {}", said.trim());
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Makes the demo's image, if the engine has none, and loads it.
+///
+/// # Errors
+/// It cannot be built (the text names what is missing), or the engine refuses it.
+pub async fn load_image(engine: &Engine, folder: &Path) -> anyhow::Result<()> {
+    let there = over_socket(&engine.socket, "GET", &format!("/images/{IMAGE}/json"), Bytes::new()).await?;
+    if there.status.is_success() {
+        return Ok(());
+    }
+    say("making the demo's image");
+    let archive = folder.join("hello.tar");
+    let built = Command::new(sources().join("apps/build-image.sh"))
+        .arg(&archive)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status()
+        .context("apps/build-image.sh cannot be run")?;
+    ensure!(built.success(), "the demo's image could not be made; what is missing stands above");
+    let bytes = Bytes::from(std::fs::read(&archive)?);
+    let loaded = over_socket(&engine.socket, "POST", "/images/load", bytes).await?;
+    ensure!(loaded.status.is_success(), "the engine refuses the demo's image: {}", loaded.text().trim());
+    std::fs::remove_file(&archive)?;
+    Ok(())
+}
+
+/// Containers of a provider, running or not, as the engine lists them.
+///
+/// # Errors
+/// The engine does not answer.
+pub async fn containers(socket: &Path, instance: &str) -> anyhow::Result<Vec<Value>> {
+    let path = format!("/containers/json?all=true&filters={}", filter(instance));
+    let listed = over_socket(socket, "GET", &path, Bytes::new()).await?.json()?;
+    Ok(listed.as_array().cloned().unwrap_or_default())
+}
+
+/// Stops a provider's containers; they stay.
+///
+/// # Errors
+/// The engine does not answer.
+pub async fn stop_containers(socket: &Path, instance: &str) -> anyhow::Result<()> {
+    for container in containers(socket, instance).await? {
+        let id = container["Id"].as_str().unwrap_or_default();
+        over_socket(socket, "POST", &format!("/containers/{id}/stop?t=1"), Bytes::new()).await?;
+    }
+    Ok(())
+}
+
+/// Removes a provider's containers and networks.
+///
+/// # Errors
+/// The engine does not answer.
+pub async fn remove_objects(socket: &Path, instance: &str) -> anyhow::Result<()> {
+    for container in containers(socket, instance).await? {
+        let id = container["Id"].as_str().unwrap_or_default();
+        over_socket(socket, "DELETE", &format!("/containers/{id}?force=true&v=true"), Bytes::new()).await?;
+    }
+    let path = format!("/networks?filters={}", filter(instance));
+    let networks = over_socket(socket, "GET", &path, Bytes::new()).await?.json()?;
+    for network in networks.as_array().into_iter().flatten() {
+        let id = network["Id"].as_str().unwrap_or_default();
+        over_socket(socket, "DELETE", &format!("/networks/{id}"), Bytes::new()).await?;
+    }
+    Ok(())
+}
+
+/// Removes a provider's firewall table. Where there is no `nft`, there is no table.
+pub fn remove_table(instance: &str) {
+    match Firewall::new(instance).remove() {
+        Ok(()) | Err(welkin_provider::firewall::FirewallError::Missing) => {}
+        // Without the right to remove it, there was none to make it.
+        Err(_) if !rustix::process::geteuid().is_root() => {}
+        Err(why) => say(format!("the firewall table of {instance} stays: {why}")),
+    }
+}
+
+/// `{"label":["welkin.instance=..."]}`, in a URL.
+fn filter(instance: &str) -> String {
+    format!("%7B%22label%22%3A%5B%22{LABEL}%3D{instance}%22%5D%7D")
+}

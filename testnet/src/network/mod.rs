@@ -1,0 +1,94 @@
+//! Whole networks of real processes on this machine.
+//!
+//! ```text
+//!   up ──> build: keys, genesis, homes ──> record (testnet.json) ──> process: start what is not running
+//!            │                                                          │
+//!          ports                 engine (found, or one of our own) ─────┤
+//!                                                                       ▼
+//!   down <── the record says what is whose          ready: every validator commits, every provider bids ──> demo
+//! ```
+//!
+//! A network lies in one folder. Its record is written once everything else is, and is the only thing that later runs
+//! go by, so a run that was cut off anywhere is continued by the next one.
+//!
+//! Invariants: one process at a time changes a folder (`lock`); a process is told from a later one of the same number by
+//! its start time; two networks never share a port (`ports`).
+//!
+//! Not here: what a node, a provider or the command line does. They are run as their own binaries.
+
+pub mod build;
+pub mod demo;
+pub mod down;
+pub mod engine;
+pub mod faucet;
+pub mod http;
+pub mod lock;
+pub mod ports;
+pub mod process;
+pub mod ready;
+pub mod record;
+pub mod up;
+
+use anyhow::{Context, ensure};
+use std::path::{Path, PathBuf};
+use structopt::StructOpt;
+
+pub use down::Down;
+pub use faucet::FaucetCommand;
+pub use record::Network;
+pub use up::Up;
+
+/// Which network is meant.
+#[derive(Clone, Debug, StructOpt)]
+pub struct Place {
+    /// The network's name
+    #[structopt(long, default_value = "default", env = "WELKIN_TESTNET_NAME")]
+    pub name: String,
+    /// The folder of all networks
+    #[structopt(long, default_value = "testnet/.run", env = "WELKIN_TESTNET_DIR", parse(from_os_str))]
+    pub dir: PathBuf,
+}
+
+impl Place {
+    /// The network's folder, absolute. It need not exist.
+    ///
+    /// # Errors
+    /// The name cannot be a folder's.
+    pub fn folder(&self) -> anyhow::Result<PathBuf> {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        let valid = (1..=32).contains(&self.name.len()) && self.name.chars().all(fits);
+        ensure!(valid, "{:?} cannot be a network's name: use 1 to 32 lower-case letters, digits and `-`", self.name);
+        let dir = std::path::absolute(&self.dir).with_context(|| format!("the folder {}", self.dir.display()))?;
+        Ok(dir.join(&self.name))
+    }
+}
+
+/// The folder of this crate, where scripts and applications lie.
+pub fn sources() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A binary of this workspace, built beside this one.
+///
+/// # Errors
+/// It is not there; the text says how to build it.
+pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("the path of this program")?;
+    let mut folder = own.parent().unwrap_or(Path::new("."));
+    // Test programs lie one folder deeper.
+    if folder.ends_with("deps") {
+        folder = folder.parent().unwrap_or(folder);
+    }
+    let path = folder.join(name);
+    ensure!(
+        path.is_file(),
+        "{} is missing; run: cargo build -p welkin-node -p welkin-provider -p welkin-cli -p welkin-testnet",
+        path.display()
+    );
+    Ok(path)
+}
+
+/// Says something to the person at the terminal, on stderr.
+pub fn say(text: impl AsRef<str>) {
+    eprintln!("{}", text.as_ref());
+}

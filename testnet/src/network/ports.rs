@@ -1,0 +1,223 @@
+//! Which network has which ports.
+//!
+//! The network `default` has the usual ones where they are free; every other one a block of its own. A claim is a file
+//! that names the network's folder, so that two networks that are built at once do not take the same block, and a
+//! network that is down keeps its own. Claims of folders that are gone count no more.
+
+use super::lock::FolderLock;
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+
+/// Blocks lie below the range from which Linux takes ports for outgoing connections (32768 to 60999).
+const FIRST: u16 = 12_000;
+const BLOCK: u16 = 200;
+const BLOCKS: u16 = 70;
+
+/// Ports for services of tenants that a provider of a block has.
+const TENANT_PORTS: u16 = 25;
+
+/// The ports of one network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ports {
+    /// The usual ones: 26656, 26657, 26660, 8443.
+    Usual,
+    /// A block that begins at this port.
+    Block(u16),
+}
+
+/// A validator's ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ValidatorPorts {
+    /// Peers.
+    pub p2p: u16,
+    /// JSON-RPC.
+    pub rpc: u16,
+    /// Prometheus.
+    pub metrics: u16,
+}
+
+/// A provider's ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProviderPorts {
+    /// The peer channel, TCP and UDP.
+    pub channel: u16,
+    /// The ingress' HTTP.
+    pub http: u16,
+    /// Prometheus.
+    pub metrics: u16,
+    /// The first port for services of tenants.
+    pub first: u16,
+    /// The last one.
+    pub last: u16,
+}
+
+impl Ports {
+    /// Of validator `index`.
+    pub fn validator(self, index: u16) -> ValidatorPorts {
+        let (base, index) = match self {
+            Ports::Usual => (26_656, index * 10),
+            Ports::Block(first) => (first, index * 10),
+        };
+        ValidatorPorts { p2p: base + index, rpc: base + index + 1, metrics: base + index + 4 }
+    }
+
+    /// Of provider `index`.
+    pub fn provider(self, index: u16) -> ProviderPorts {
+        match self {
+            Ports::Usual => ProviderPorts {
+                channel: 8_443 + index,
+                http: 8_080 + index,
+                metrics: 26_640 + index,
+                first: 30_000 + 900 * index,
+                last: 30_899 + 900 * index,
+            },
+            Ports::Block(first) => ProviderPorts {
+                channel: first + 90 + 10 * index,
+                http: first + 91 + 10 * index,
+                metrics: first + 92 + 10 * index,
+                first: first + 120 + TENANT_PORTS * index,
+                last: first + 119 + TENANT_PORTS * (index + 1),
+            },
+        }
+    }
+
+    /// Of the faucet.
+    pub fn faucet(self) -> u16 {
+        match self {
+            Ports::Usual => 26_650,
+            Ports::Block(first) => first + 80,
+        }
+    }
+
+    fn file(self) -> String {
+        match self {
+            Ports::Usual => "usual".to_owned(),
+            Ports::Block(first) => first.to_string(),
+        }
+    }
+
+    /// Whether nothing listens on the ports that the largest network would open at once.
+    fn are_free(self) -> bool {
+        let validators = (0..7).map(|index| self.validator(index)).flat_map(|p| [p.p2p, p.rpc, p.metrics]);
+        let providers = (0..3).map(|index| self.provider(index));
+        let channels: Vec<u16> = providers.clone().map(|p| p.channel).collect();
+        let tcp = validators
+            .chain(providers.flat_map(|p| [p.channel, p.http, p.metrics]))
+            .chain([self.faucet()]);
+        let loopback = Ipv4Addr::LOCALHOST;
+        tcp.into_iter().all(|port| TcpListener::bind((loopback, port)).is_ok())
+            && channels.into_iter().all(|port| UdpSocket::bind((loopback, port)).is_ok())
+    }
+}
+
+/// The folder of claims of this user.
+pub fn claims() -> PathBuf {
+    std::env::temp_dir().join(format!("welkin-testnet-ports-{}", rustix::process::getuid().as_raw()))
+}
+
+/// Takes ports for the network in `folder`; those that it has already, if any.
+///
+/// # Errors
+/// All are taken.
+pub fn claim(claims: &Path, folder: &Path) -> anyhow::Result<Ports> {
+    let _lock = FolderLock::acquire(claims)?;
+    let usual = folder.file_name().is_some_and(|name| name == "default").then_some(Ports::Usual);
+    let blocks = (0..BLOCKS).map(|number| Ports::Block(FIRST + BLOCK * number));
+    let candidates: Vec<Ports> = usual.into_iter().chain(blocks).collect();
+    let owner = |ports: Ports| std::fs::read_to_string(claims.join(ports.file())).ok().map(PathBuf::from);
+    if let Some(own) = candidates.iter().find(|ports| owner(**ports).as_deref() == Some(folder)) {
+        return Ok(*own);
+    }
+    for ports in candidates {
+        let taken = owner(ports).is_some_and(|owner| owner.exists());
+        if taken || !ports.are_free() {
+            continue;
+        }
+        let path = claims.join(ports.file());
+        std::fs::write(&path, folder.as_os_str().as_encoded_bytes())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        return Ok(ports);
+    }
+    bail!("all blocks of ports from {FIRST} on are taken; see {}", claims.display())
+}
+
+/// Gives the network's ports back; the last one takes the folder of claims with it.
+///
+/// # Errors
+/// The disk refuses.
+pub fn release(claims: &Path, folder: &Path) -> anyhow::Result<()> {
+    if !claims.exists() {
+        return Ok(());
+    }
+    let _lock = FolderLock::acquire(claims)?;
+    let mut others = 0;
+    for entry in std::fs::read_dir(claims)? {
+        let path = entry?.path();
+        match std::fs::read_to_string(&path) {
+            Ok(owner) if Path::new(&owner) == folder => std::fs::remove_file(&path)?,
+            _ => others += 1,
+        }
+    }
+    if others == 0 {
+        std::fs::remove_dir(claims)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_networks_never_share_ports_and_a_network_keeps_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let claims = dir.path().join("claims");
+        let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+        std::fs::create_dir_all(&one).unwrap();
+        std::fs::create_dir_all(&two).unwrap();
+        let first = claim(&claims, &one).unwrap();
+        assert_ne!(claim(&claims, &two).unwrap(), first);
+        assert_eq!(claim(&claims, &one).unwrap(), first);
+        release(&claims, &one).unwrap();
+        release(&claims, &two).unwrap();
+        assert!(!claims.exists());
+    }
+
+    #[test]
+    fn the_claim_of_a_folder_that_is_gone_counts_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let claims = dir.path().join("claims");
+        let gone = dir.path().join("gone");
+        std::fs::create_dir_all(&gone).unwrap();
+        let first = claim(&claims, &gone).unwrap();
+        std::fs::remove_dir(&gone).unwrap();
+        let next = dir.path().join("next");
+        std::fs::create_dir_all(&next).unwrap();
+        // Another program may listen there by now; then the next block is the right answer.
+        if first.are_free() {
+            assert_eq!(claim(&claims, &next).unwrap(), first);
+        }
+    }
+
+    #[test]
+    fn no_two_ports_of_a_network_are_the_same() {
+        for ports in [Ports::Usual, Ports::Block(FIRST), Ports::Block(FIRST + BLOCK)] {
+            let mut all = vec![ports.faucet()];
+            all.extend((0..7).map(|i| ports.validator(i)).flat_map(|p| [p.p2p, p.rpc, p.metrics]));
+            for provider in (0..3).map(|i| ports.provider(i)) {
+                all.extend([provider.channel, provider.http, provider.metrics]);
+                all.extend(provider.first..=provider.last);
+            }
+            let count = all.len();
+            all.sort_unstable();
+            all.dedup();
+            assert_eq!(all.len(), count);
+            if let Ports::Block(first) = ports {
+                assert!(all.iter().all(|port| (first..first + BLOCK).contains(port)));
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! `testnet.json`: what a network consists of and where it is reached.
+
+use super::ports::Ports;
+use super::process::{Process, Start};
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use welkin_runtime::{Address, Amount};
+
+/// A network. The keys of its JSON are stable.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Network {
+    /// Its name.
+    pub name: String,
+    /// The chain's name.
+    pub chain_id: String,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The genesis file.
+    pub genesis: PathBuf,
+    /// `WELKIN_HOME` of the test accounts.
+    pub home: PathBuf,
+    /// Its ports.
+    pub ports: Ports,
+    /// The validators.
+    pub validators: Vec<Validator>,
+    /// The providers.
+    pub providers: Vec<Provider>,
+    /// The faucet.
+    pub faucet: Faucet,
+    /// Accounts with money, whose keys are in `home`.
+    pub accounts: Vec<Account>,
+    /// The container engine, once one was needed.
+    pub engine: Option<Engine>,
+    /// What was started, by name.
+    pub processes: BTreeMap<String, Process>,
+}
+
+/// A validator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Validator {
+    /// `validator-0`.
+    pub name: String,
+    /// Its folder.
+    pub home: PathBuf,
+    /// Where its JSON-RPC answers.
+    pub rpc: String,
+    /// Where Prometheus asks.
+    pub metrics: String,
+}
+
+/// A provider.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Provider {
+    /// `provider-0`.
+    pub name: String,
+    /// Its account.
+    pub address: Address,
+    /// Its folder.
+    pub home: PathBuf,
+    /// Its configuration.
+    pub config: PathBuf,
+    /// Where its peer channel listens.
+    pub channel: String,
+    /// The port of the URLs of what it runs.
+    pub http_port: u16,
+    /// What its objects on the engine and its firewall table are named with.
+    pub instance: String,
+}
+
+/// The faucet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Faucet {
+    /// Its account.
+    pub address: Address,
+    /// Where it answers.
+    pub url: String,
+}
+
+/// A test account.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Account {
+    /// The name of its key.
+    pub name: String,
+    /// Its address.
+    pub address: Address,
+    /// What it had in the genesis.
+    pub balance: Amount,
+}
+
+/// A container engine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Engine {
+    /// Its socket.
+    pub socket: PathBuf,
+    /// The folder of the engine, where it is this network's own.
+    pub private: Option<PathBuf>,
+}
+
+impl Network {
+    /// Where the record of a network lies.
+    pub fn file(folder: &Path) -> PathBuf {
+        folder.join("testnet.json")
+    }
+
+    /// Reads a folder's record; `None` where there is none.
+    ///
+    /// # Errors
+    /// The file is damaged.
+    pub fn read(folder: &Path) -> anyhow::Result<Option<Network>> {
+        let path = Network::file(folder);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => serde_json::from_str(&text).map(Some).with_context(|| {
+                format!("{} is damaged or of another version; ./testnet/up.sh --fresh builds a new network", path.display())
+            }),
+            Err(why) if why.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(why) => Err(why).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
+    /// Writes the record; a crash leaves the old one or the new one.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn write(&self) -> anyhow::Result<()> {
+        let path = Network::file(&self.folder);
+        let temporary = path.with_extension("partial");
+        let text = serde_json::to_string_pretty(self)? + "\n";
+        std::fs::write(&temporary, text)
+            .and_then(|()| std::fs::rename(&temporary, &path))
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// The log of a process.
+    pub fn log(&self, process: &str) -> PathBuf {
+        self.folder.join("logs").join(format!("{process}.log"))
+    }
+
+    /// Whether a process runs.
+    pub fn is_alive(&self, process: &str) -> bool {
+        self.processes.get(process).is_some_and(|known| known.is_alive())
+    }
+
+    /// The addresses of all validators' RPC, as `WELKIN_NODE` wants them.
+    pub fn nodes(&self) -> String {
+        self.validators.iter().map(|one| one.rpc.as_str()).collect::<Vec<_>>().join(",")
+    }
+
+    /// What runs a validator.
+    ///
+    /// # Errors
+    /// The binary is missing.
+    pub fn start_validator(&self, validator: &Validator) -> anyhow::Result<Start> {
+        let arguments = vec!["start".to_owned(), "--home".to_owned(), validator.home.display().to_string()];
+        self.start("welkind", arguments, &validator.name)
+    }
+
+    /// What runs a provider's daemon.
+    ///
+    /// # Errors
+    /// The binary is missing.
+    pub fn start_daemon(&self, provider: &Provider) -> anyhow::Result<Start> {
+        let arguments = vec!["--config".to_owned(), provider.config.display().to_string(), "start".to_owned()];
+        self.start("welkin-provider", arguments, &provider.name)
+    }
+
+    /// What runs a provider's ingress.
+    ///
+    /// # Errors
+    /// The binary is missing.
+    pub fn start_ingress(&self, provider: &Provider) -> anyhow::Result<Start> {
+        let arguments = vec!["--config".to_owned(), provider.config.display().to_string(), "ingress".to_owned()];
+        self.start("welkin-provider", arguments, &ingress_of(provider))
+    }
+
+    /// What runs the faucet.
+    ///
+    /// # Errors
+    /// The binary is missing.
+    pub fn start_faucet(&self) -> anyhow::Result<Start> {
+        let arguments = vec!["faucet".to_owned(), self.folder.display().to_string()];
+        self.start("welkin-testnet", arguments, FAUCET)
+    }
+
+    fn start(&self, program: &str, arguments: Vec<String>, name: &str) -> anyhow::Result<Start> {
+        let log = self.log(name);
+        Ok(Start { program: super::binary(program)?, arguments, variables: Vec::new(), log })
+    }
+}
+
+/// The faucet's name among the processes.
+pub const FAUCET: &str = "faucet";
+
+/// The name of a provider's ingress among the processes.
+pub fn ingress_of(provider: &Provider) -> String {
+    format!("{}-ingress", provider.name)
+}

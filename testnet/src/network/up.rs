@@ -1,0 +1,182 @@
+//! `up`: a network that runs, from whatever is there.
+
+use super::build::{self, Size};
+use super::lock::FolderLock;
+use super::process::{Start, strays};
+use super::record::{FAUCET, Network, ingress_of};
+use super::{Place, demo, down, engine, ready, say};
+use anyhow::{Context, ensure};
+use std::path::Path;
+use std::time::Instant;
+use structopt::StructOpt;
+
+/// Builds a network if there is none, starts what does not run, and waits until it is ready
+#[derive(Debug, StructOpt)]
+pub struct Up {
+    #[structopt(flatten)]
+    place: Place,
+    /// Validators, 1 to 7 [default: 4]
+    #[structopt(long)]
+    validators: Option<u16>,
+    /// Providers, 0 to 3 [default: 1]
+    #[structopt(long)]
+    providers: Option<u16>,
+    /// Deploys the sample application and prints its URL as the last line
+    #[structopt(long)]
+    demo: bool,
+    /// Removes the network of this name first, with all that it has
+    #[structopt(long)]
+    fresh: bool,
+}
+
+impl Up {
+    /// Brings the network up.
+    ///
+    /// # Errors
+    /// What could not be built, started or reached, and what to do.
+    pub fn run(&self) -> anyhow::Result<()> {
+        for (what, number, range) in
+            [("--validators", self.validators, 1..=7), ("--providers", self.providers, 0..=3)]
+        {
+            let fits = number.is_none_or(|number| range.contains(&number));
+            ensure!(fits, "{what} must be from {} to {}", range.start(), range.end());
+        }
+        let folder = self.place.folder()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(self.bring_up(&folder))
+    }
+
+    async fn bring_up(&self, folder: &Path) -> anyhow::Result<()> {
+        let began = Instant::now();
+        if self.fresh {
+            down::purge(folder).await?;
+        }
+        let _lock = FolderLock::acquire(folder)?;
+        let mut network = self.network(folder)?;
+        if is_complete(&network) && ready::is_ready(&network).await {
+            say(format!("the network {} runs already", network.name));
+        } else {
+            start(&mut network).await?;
+            say(format!("the network {} is ready after {:.1} s", network.name, began.elapsed().as_secs_f64()));
+        }
+        print!("{}", summary(&network));
+        say(next_commands(&network));
+        if self.demo {
+            println!("{}", demo::deploy(&network)?);
+        }
+        Ok(())
+    }
+
+    /// The network that is there, or a new one.
+    fn network(&self, folder: &Path) -> anyhow::Result<Network> {
+        if let Some(network) = Network::read(folder)? {
+            let has = |wanted: Option<u16>, there: usize| wanted.is_none_or(|wanted| usize::from(wanted) == there);
+            ensure!(
+                has(self.validators, network.validators.len()) && has(self.providers, network.providers.len()),
+                "the network {} has {} validator(s) and {} provider(s); --fresh removes it and builds a new one, \
+                 another --name builds one beside it",
+                network.name,
+                network.validators.len(),
+                network.providers.len()
+            );
+            return Ok(network);
+        }
+        // A build that was cut off: nothing of it was ever started.
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+            removed.with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+        let size = Size { validators: self.validators.unwrap_or(4), providers: self.providers.unwrap_or(1) };
+        say(format!("building {} validator(s), {} provider(s)", size.validators, size.providers));
+        build::build(folder, &self.place.name, size)
+    }
+}
+
+/// Starts what does not run, and waits until all is ready.
+async fn start(network: &mut Network) -> anyhow::Result<()> {
+    // Processes of a run that ended between starting them and writing them down.
+    for stray in strays(&network.folder) {
+        if !network.processes.values().any(|known| *known == stray) && stray.pid != own_pid() {
+            stray.stop()?;
+        }
+    }
+    for validator in network.validators.clone() {
+        let start = network.start_validator(&validator)?;
+        start_one(network, &validator.name, &start)?;
+    }
+    if !network.providers.is_empty() {
+        let engine = engine::ensure(network.engine.as_ref(), &network.folder).await?;
+        network.engine = Some(engine.clone());
+        network.write()?;
+        engine::load_image(&engine, &network.folder).await?;
+    }
+    say("waiting until all validators commit");
+    ready::until_validators_commit(network).await?;
+    let faucet = network.start_faucet()?;
+    start_one(network, FAUCET, &faucet)?;
+    for provider in network.providers.clone() {
+        if let Some(engine) = &network.engine {
+            build::set_engine(&provider, &engine.socket)?;
+        }
+        let (ingress, daemon) = (network.start_ingress(&provider)?, network.start_daemon(&provider)?);
+        start_one(network, &ingress_of(&provider), &ingress)?;
+        start_one(network, &provider.name, &daemon)?;
+    }
+    if !network.providers.is_empty() {
+        say("waiting until all providers bid");
+    }
+    ready::until_providers_bid(network).await?;
+    ready::until_faucet_answers(network).await
+}
+
+fn own_pid() -> i32 {
+    rustix::process::getpid().as_raw_nonzero().get()
+}
+
+/// Starts a process unless it runs, and writes it down.
+fn start_one(network: &mut Network, name: &str, start: &Start) -> anyhow::Result<()> {
+    if network.is_alive(name) {
+        return Ok(());
+    }
+    let process = start.start()?;
+    network.processes.insert(name.to_owned(), process);
+    network.write()
+}
+
+/// Whether all processes run.
+fn is_complete(network: &Network) -> bool {
+    network.validators.iter().all(|one| network.is_alive(&one.name))
+        && network.is_alive(FAUCET)
+        && network
+            .providers
+            .iter()
+            .all(|one| network.is_alive(&one.name) && network.is_alive(&ingress_of(one)))
+}
+
+/// Endpoints and accounts.
+fn summary(network: &Network) -> String {
+    let mut text = format!("network    {}\nchain id   {}\nfolder     {}\n", network.name, network.chain_id, network.folder.display());
+    for validator in &network.validators {
+        text.push_str(&format!("rpc        {}\n", validator.rpc));
+    }
+    text.push_str(&format!("faucet     {}\n", network.faucet.url));
+    for provider in &network.providers {
+        text.push_str(&format!("provider   {}  channel {}\n", provider.address, provider.channel));
+    }
+    for account in &network.accounts {
+        let tokens = account.balance.0 / 1_000_000;
+        text.push_str(&format!("account    {}  {}  ({tokens} wlk at genesis)\n", account.address, account.name));
+    }
+    text
+}
+
+/// What to type next.
+fn next_commands(network: &Network) -> String {
+    let folder = network.folder.display();
+    let app = super::sources().join("apps/hello/hello.yaml");
+    format!(
+        "\nnext:\n  . {folder}/env.sh\n  welkin deploy {}\n  welkin deployment list\n",
+        app.display()
+    )
+}
