@@ -1,6 +1,7 @@
 use super::*;
 use crate::disk::{Fault, ModelDisk};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const GENESIS: [u8; 32] = [7; 32];
 
