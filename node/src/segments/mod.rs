@@ -26,7 +26,7 @@ pub(crate) use folder::Folder;
 pub(crate) use format::{RECORD_HEADER_BYTES, RecordHeader};
 pub(crate) use scan::Visitor;
 
-use crate::disk::{Context as _, Disk, DiskFile, Open, StorageError};
+use crate::disk::{Context as _, DiskFile, Open, StorageError};
 use format::SEGMENT_HEADER_BYTES;
 use std::collections::BTreeMap;
 

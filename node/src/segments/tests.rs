@@ -1,5 +1,5 @@
 use super::*;
-use crate::disk::{Fault, ModelDisk};
+use crate::disk::{Disk as _, Fault, ModelDisk};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
