@@ -5,8 +5,9 @@ use super::plan::Role;
 use super::rng::Rng;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use welkin_consensus::files::SignState;
 use welkin_consensus::machine::{
-    Bug, Config, Effect, Equivocation, Machine, Record, SignState, Step, Timeout, VerifySignature,
+    Bug, Config, Effect, Equivocation, Machine, Record, Step, Timeout, VerifySignature,
 };
 use welkin_consensus::types::{BlockId, PublicKey, Timestamp, ValidatorAddress, VoteType};
 use welkin_runtime::crypto::SigningKey;
@@ -139,7 +140,7 @@ impl Node {
         }
         machine.resume(now, effects);
         let state = &self.disk.sign_state;
-        self.signed_before = (state.height, state.round, state.step);
+        self.signed_before = (state.height, state.round, state.step.into());
         self.signer_free_at = 0;
         self.overtaken_at = 0;
         self.machine = Some(machine);

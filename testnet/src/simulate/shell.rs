@@ -6,9 +6,10 @@ use super::world::{Event, Payload, Task, World};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
+use welkin_consensus::files::{Decision, Refusal};
 use welkin_consensus::machine::{
-    Bug, Decided, Effect, Gossip, Input, Notice, Peer, Permit, SignRequest, SignState, Signed,
-    Summary, Timeout, Transactions, ValueRequest, Verdict,
+    Bug, Decided, Effect, Gossip, Input, Notice, Peer, SignRequest, Signed, Summary, Timeout,
+    Transactions, ValueRequest, Verdict,
 };
 use welkin_consensus::types::{Block, BlockId, EvidenceList, Signature};
 
@@ -210,15 +211,18 @@ impl World {
                 return Ok(());
             }
         }
-        let input = match self.permit(index, &request) {
-            Permit::Fresh(bytes) => {
-                let signature = Signature(self.nodes[index].key.sign(&bytes));
-                let state = SignState::after(&request, bytes, signature);
-                self.nodes[index].disk.sign_state = state;
+        let input = match self.decide(index, &request) {
+            Ok(Decision::Sign) => {
+                let signature = self.nodes[index].key.sign(&request.sign_bytes(CHAIN_ID));
+                let signature = Signature(signature);
+                self.nodes[index].disk.sign_state = request.state_after(CHAIN_ID, signature);
                 Input::Signed(request.signed(signature))
             }
-            Permit::Again(signed) => Input::Signed(signed),
-            Permit::Refused(why) => {
+            Ok(Decision::Reuse {
+                signature,
+                timestamp,
+            }) => Input::Signed(request.signed_before(signature, timestamp)),
+            Err(why) => {
                 if request.place() > self.nodes[index].signed_before {
                     return Err(format!("node {index} was refused {request:?}: {why}"));
                 }
@@ -235,12 +239,12 @@ impl World {
         self.handle(index, input)
     }
 
-    fn permit(&self, index: usize, request: &SignRequest) -> Permit {
+    fn decide(&self, index: usize, request: &SignRequest) -> Result<Decision, Refusal> {
         let node = &self.nodes[index];
         if node.bug == Some(Bug::SignStateForgotten) {
-            return Permit::Fresh(request.sign_bytes(CHAIN_ID));
+            return Ok(Decision::Sign);
         }
-        node.disk.sign_state.check(request, CHAIN_ID)
+        request.decide(&node.disk.sign_state, CHAIN_ID)
     }
 
     fn note_signed(&mut self, index: usize, signed: &Signed) -> Outcome {

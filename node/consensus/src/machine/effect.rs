@@ -16,7 +16,7 @@ use std::time::Duration;
 pub enum Effect {
     /// Append this record to the WAL of the current height. [`super::Machine::replay`] reads it.
     Persist(Vec<u8>),
-    /// Sign this, if [`super::SignState::check`] allows; answer with `Signed` or `SignRefused`.
+    /// Sign this, if [`crate::files::SignState::decide`] allows; answer with `Signed` or `SignRefused`.
     Sign(SignRequest),
     /// Send this to all peers.
     Broadcast(Gossip),

@@ -51,9 +51,9 @@ mod pull;
 mod quorum;
 mod record;
 mod recovery;
+mod request;
 mod round;
 mod rounds;
-mod sign_state;
 mod signing;
 mod timing;
 mod vote;
@@ -73,7 +73,6 @@ pub use input::{Ignored, Input, Peer, Refused, Signed, Start, Verdict};
 pub use planted::Bug;
 pub use pull::{PartsSummary, RoundSummary, Summary};
 pub use record::Record;
-pub use sign_state::{Conflict, Permit, SignState};
 pub use timing::wants_proof;
 
 use crate::types::{BlockId, Commit, PublicKey, Signature, Timestamp, ValidatorAddress};

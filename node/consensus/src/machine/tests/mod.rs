@@ -13,6 +13,7 @@ mod valid;
 mod wire;
 
 use super::*;
+use crate::files::{Decision, Refusal, SignState};
 use crate::proto::Message as _;
 use crate::state::{ChainState, results_hash};
 use crate::types::{
@@ -152,14 +153,18 @@ impl Bench {
     }
 
     fn sign(&mut self, request: &SignRequest) {
-        let signed = match self.signer.check(request, CHAIN_ID) {
-            Permit::Fresh(bytes) => {
-                let signature = Signature(self.keys[self.own as usize].sign(&bytes));
-                self.signer = SignState::after(request, bytes, signature);
+        let signed = match request.decide(&self.signer, CHAIN_ID) {
+            Ok(Decision::Sign) => {
+                let key = &self.keys[self.own as usize];
+                let signature = Signature(key.sign(&request.sign_bytes(CHAIN_ID)));
+                self.signer = request.state_after(CHAIN_ID, signature);
                 request.signed(signature)
             }
-            Permit::Again(signed) => signed,
-            Permit::Refused(why) => panic!("the signer refused {request:?}: {why}"),
+            Ok(Decision::Reuse {
+                signature,
+                timestamp,
+            }) => request.signed_before(signature, timestamp),
+            Err(why) => panic!("the signer refused {request:?}: {why}"),
         };
         self.handle(Input::Signed(signed));
     }

@@ -137,15 +137,15 @@ fn what_may_be_signed_after_what() {
         ),
     ];
     for (first, second, expected) in cases {
-        let bytes = first.sign_bytes(CHAIN_ID);
         let signature = Signature([9; 64]);
-        let state = SignState::after(&first, bytes, signature);
-        let answer = match state.check(&second, CHAIN_ID) {
-            Permit::Fresh(bytes) => {
-                assert_eq!(bytes, second.sign_bytes(CHAIN_ID));
-                Answer::Fresh
-            }
-            Permit::Again(signed) => {
+        let state = first.state_after(CHAIN_ID, signature);
+        let answer = match second.decide(&state, CHAIN_ID) {
+            Ok(Decision::Sign) => Answer::Fresh,
+            Ok(Decision::Reuse {
+                signature,
+                timestamp,
+            }) => {
+                let signed = second.signed_before(signature, timestamp);
                 assert_eq!(
                     signed,
                     first.signed(signature),
@@ -153,8 +153,8 @@ fn what_may_be_signed_after_what() {
                 );
                 Answer::Again
             }
-            Permit::Refused(Conflict::Past) => Answer::Past,
-            Permit::Refused(Conflict::Different) => Answer::Different,
+            Err(Refusal::Regression { .. }) => Answer::Past,
+            Err(_) => Answer::Different,
         };
         assert_eq!(answer, expected, "{second:?} after {first:?}");
     }
@@ -163,22 +163,26 @@ fn what_may_be_signed_after_what() {
 #[test]
 fn an_empty_state_allows_the_first_signature() {
     let request = proposal(1, 0, 1, None);
-    assert!(matches!(
-        SignState::default().check(&request, CHAIN_ID),
-        Permit::Fresh(_)
-    ));
+    assert_eq!(
+        request.decide(&SignState::default(), CHAIN_ID),
+        Ok(Decision::Sign)
+    );
 }
 
 #[test]
 fn a_state_of_another_chain_or_with_damaged_bytes_allows_nothing_at_its_place() {
     let request = vote(VoteType::Prevote, 5, 2, 1);
-    let foreign = SignState::after(&request, request.sign_bytes("other"), Signature([9; 64]));
-    let damaged = SignState::after(&request, vec![0xff; 12], Signature([9; 64]));
-    let cut = SignState::after(&request, Vec::new(), Signature([9; 64]));
+    let good = request.state_after(CHAIN_ID, Signature([9; 64]));
+    let foreign = request.state_after("other", Signature([9; 64]));
+    let damaged = SignState {
+        sign_bytes: vec![0xff; 12],
+        ..good.clone()
+    };
+    let cut = SignState {
+        sign_bytes: Vec::new(),
+        ..good
+    };
     for state in [foreign, damaged, cut] {
-        assert_eq!(
-            state.check(&request, CHAIN_ID),
-            Permit::Refused(Conflict::Different)
-        );
+        assert!(request.decide(&state, CHAIN_ID).is_err());
     }
 }
