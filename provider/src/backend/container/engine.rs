@@ -104,6 +104,8 @@ pub(super) fn error(error: ApiError) -> BackendError {
             message,
         } => match status_code {
             404 => BackendError::Missing(message),
+            // Podman says 500 of a container that goes while it is looked at.
+            500 if message.contains("no such container") => BackendError::Missing(message),
             400 | 409 => BackendError::Refused(message),
             _ => BackendError::Engine(message),
         },
