@@ -90,6 +90,16 @@ drop_idle_chains() {
   done
 }
 
+# Podman's monitors of ended commands stay for five minutes, to tell an exit code that nobody will ask for any more.
+kill_monitors() {
+  local process
+  for process in /proc/[0-9]*; do
+    if [ "$(cat "$process/comm" 2>/dev/null)" = conmon ] && tr '\0' '\n' < "$process/cmdline" 2>/dev/null | grep -qF "$dir/root/"; then
+      kill -9 "${process#/proc/}" 2>/dev/null || true
+    fi
+  done
+}
+
 case $action in
   start)
     if alive && answers; then echo "$short/api.sock"; exit 0; fi
@@ -116,6 +126,7 @@ case $action in
       podman_private network prune --force >/dev/null 2>&1 || true
     fi
     stop_service
+    kill_monitors
     # What a killed engine may have left: its mounts, deepest first.
     awk -v dir="$dir/" 'index($5, dir) == 1 {print length($5), $5}' /proc/self/mountinfo | sort -rn | cut -d' ' -f2- |
       while read -r mount; do umount -l "$mount" 2>/dev/null || true; done
