@@ -156,7 +156,14 @@ impl Reconciler {
         let wake = self.parts.wake.clone();
         loop {
             tokio::select! {
-                _ = tick.tick() => {}
+                _ = tick.tick() => {
+                    // The engine's stream of events ended: it is opened anew here and nowhere else, so that an engine
+                    // that is gone is asked once in an interval.
+                    if !has_changes {
+                        changes = self.parts.backend.changes();
+                        has_changes = true;
+                    }
+                }
                 () = wake.notified() => {}
                 change = changes.next(), if has_changes => has_changes = change.is_some(),
                 Some(finished) = done.recv() => self.finish(finished),
@@ -164,11 +171,6 @@ impl Reconciler {
             if let Err(error) = self.round(&done_sender).await {
                 tracing::warn!(target: LOG, %error, "this look failed; everything runs on");
                 self.parts.watch.note_error(error.to_string());
-            }
-            if !has_changes {
-                // The engine's stream of events ended; it is opened anew with the next look.
-                changes = self.parts.backend.changes();
-                has_changes = true;
             }
         }
     }
