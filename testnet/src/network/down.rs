@@ -89,13 +89,11 @@ pub async fn purge(folder: &Path) -> anyhow::Result<()> {
         let _lock = FolderLock::acquire(folder)?;
         // A record that cannot be read is no reason to leave the rest.
         let network = Network::read(folder).ok().flatten();
-        if let Some(network) = &network {
-            stop_processes(network)?;
-        }
-        for stray in strays(folder) {
-            if stray.pid != rustix::process::getpid().as_raw_nonzero().get() {
-                stray.stop()?;
-            }
+        // Their files go as well, so nobody needs time to put them in order.
+        let known = network.iter().flat_map(|network| network.processes.values().copied());
+        let own = rustix::process::getpid().as_raw_nonzero().get();
+        for process in known.chain(strays(folder)).filter(|process| process.pid != own) {
+            process.kill()?;
         }
         if let Some(network) = &network {
             remove_leases(network).await?;
