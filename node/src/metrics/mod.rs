@@ -70,7 +70,9 @@ impl Metrics {
             total_txs: Counter::default(),
             failed_txs: Counter::default(),
             block_size_bytes: Gauge::default(),
-            block_interval: Histogram::new([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0]),
+            block_interval: Histogram::new([
+                0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0,
+            ]),
             byzantine_validators: Gauge::default(),
             mempool_size: Gauge::default(),
             mempool_size_bytes: Gauge::default(),
@@ -81,17 +83,45 @@ impl Metrics {
         };
         metrics.register_cometbft(registry.sub_registry_with_prefix("cometbft"));
         let own = registry.sub_registry_with_prefix("welkin");
-        own.register("transactions_failed", "Transactions in blocks whose calls failed", metrics.failed_txs.clone());
-        own.register("state_newest_height", "Newest version of the state", metrics.state_newest.clone());
-        own.register("state_oldest_height", "Oldest version of the state that is kept", metrics.state_oldest.clone());
+        own.register(
+            "transactions_failed",
+            "Transactions in blocks whose calls failed",
+            metrics.failed_txs.clone(),
+        );
+        own.register(
+            "state_newest_height",
+            "Newest version of the state",
+            metrics.state_newest.clone(),
+        );
+        own.register(
+            "state_oldest_height",
+            "Oldest version of the state that is kept",
+            metrics.state_oldest.clone(),
+        );
         metrics
     }
 
     fn register_cometbft(&self, registry: &mut Registry) {
-        registry.register("consensus_height", "Height of the chain", self.height.clone());
-        registry.register("consensus_latest_block_height", "Height of the newest block", self.height.clone());
-        registry.register("consensus_validators", "Validators", self.validators.clone());
-        registry.register("consensus_validators_power", "Power of all validators", self.validators_power.clone());
+        registry.register(
+            "consensus_height",
+            "Height of the chain",
+            self.height.clone(),
+        );
+        registry.register(
+            "consensus_latest_block_height",
+            "Height of the newest block",
+            self.height.clone(),
+        );
+        registry.register(
+            "consensus_validators",
+            "Validators",
+            self.validators.clone(),
+        );
+        registry.register(
+            "consensus_validators_power",
+            "Power of all validators",
+            self.validators_power.clone(),
+        );
         registry.register(
             "consensus_missing_validators",
             "Validators without a precommit in the last commit",
@@ -102,33 +132,67 @@ impl Metrics {
             "Validators against whom the newest block carries evidence",
             self.byzantine_validators.clone(),
         );
-        registry.register("consensus_num_txs", "Transactions in the newest block", self.num_txs.clone());
-        registry.register("consensus_total_txs", "Transactions since the node started", self.total_txs.clone());
-        registry.register("consensus_block_size_bytes", "Size of the newest block", self.block_size_bytes.clone());
+        registry.register(
+            "consensus_num_txs",
+            "Transactions in the newest block",
+            self.num_txs.clone(),
+        );
+        registry.register(
+            "consensus_total_txs",
+            "Transactions since the node started",
+            self.total_txs.clone(),
+        );
+        registry.register(
+            "consensus_block_size_bytes",
+            "Size of the newest block",
+            self.block_size_bytes.clone(),
+        );
         registry.register_with_unit(
             "consensus_block_interval",
             "Time between this and the last block",
             Unit::Seconds,
             self.block_interval.clone(),
         );
-        registry.register("mempool_size", "Transactions that wait", self.mempool_size.clone());
-        registry.register("mempool_size_bytes", "Bytes of transactions that wait", self.mempool_size_bytes.clone());
+        registry.register(
+            "mempool_size",
+            "Transactions that wait",
+            self.mempool_size.clone(),
+        );
+        registry.register(
+            "mempool_size_bytes",
+            "Bytes of transactions that wait",
+            self.mempool_size_bytes.clone(),
+        );
         registry.register("p2p_peers", "Connected peers", self.peers.clone());
-        registry.register("blocksync_syncing", "1 while the node fetches blocks", self.syncing.clone());
+        registry.register(
+            "blocksync_syncing",
+            "1 while the node fetches blocks",
+            self.syncing.clone(),
+        );
     }
 
     fn note(&self, block: &Committed, last: Option<Timestamp>) {
         let header = &block.block.block.header;
         let count = block.tx_ids.len();
-        let failed = block.results.tx_results.iter().filter(|result| result.code != 0).count();
+        let failed = block
+            .results
+            .tx_results
+            .iter()
+            .filter(|result| result.code != 0)
+            .count();
         let commit = &block.block.block.last_commit;
-        let missing = commit.signatures.iter().filter(|sig| sig.cast().is_none()).count();
+        let missing = commit
+            .signatures
+            .iter()
+            .filter(|sig| sig.cast().is_none())
+            .count();
         self.num_txs.set(count as i64);
         self.total_txs.inc_by(count as u64);
         self.failed_txs.inc_by(failed as u64);
         self.block_size_bytes.set(block.block.size_bytes as i64);
         self.missing_validators.set(missing as i64);
-        self.byzantine_validators.set(block.block.block.evidence.0.len() as i64);
+        self.byzantine_validators
+            .set(block.block.block.evidence.0.len() as i64);
         if let Some(last) = last {
             let nanos = header.time.unix_nanos() - last.unix_nanos();
             self.block_interval.observe(nanos as f64 / 1e9);
@@ -150,7 +214,8 @@ impl Metrics {
         self.state_oldest.set(state.oldest);
         if let Ok(validators) = node.validators(height + 1) {
             self.validators.set(validators.validators().len() as i64);
-            self.validators_power.set(validators.total_voting_power().cast_signed());
+            self.validators_power
+                .set(validators.total_voting_power().cast_signed());
         }
     }
 }
@@ -169,7 +234,14 @@ impl Config {
         })?;
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
-        Ok(MetricsServer { listener, shared: Arc::new(Shared { node, registry, metrics }) })
+        Ok(MetricsServer {
+            listener,
+            shared: Arc::new(Shared {
+                node,
+                registry,
+                metrics,
+            }),
+        })
     }
 }
 
@@ -179,7 +251,9 @@ impl MetricsServer {
     /// # Errors
     /// The listener failed.
     pub async fn run(self) -> std::io::Result<()> {
-        let router = Router::new().route("/metrics", get(show)).with_state(self.shared.clone());
+        let router = Router::new()
+            .route("/metrics", get(show))
+            .with_state(self.shared.clone());
         tokio::select! {
             served = axum::serve(self.listener, router).into_future() => served,
             () = watch(&self.shared) => Ok(()),
@@ -210,5 +284,8 @@ async fn show(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
         text
     });
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], text.await.unwrap_or_default())
+    (
+        [(header::CONTENT_TYPE, kind)],
+        text.await.unwrap_or_default(),
+    )
 }

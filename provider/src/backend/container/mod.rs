@@ -234,7 +234,9 @@ impl ContainerBackend {
     }
 
     async fn remove_container(&self, id: &str) -> Result<(), BackendError> {
-        let options = StopContainerOptionsBuilder::default().t(REMOVAL_GRACE_SECONDS).build();
+        let options = StopContainerOptionsBuilder::default()
+            .t(REMOVAL_GRACE_SECONDS)
+            .build();
         match self
             .engine
             .api
