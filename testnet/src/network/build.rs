@@ -50,7 +50,11 @@ struct Made {
 
 impl Made {
     fn new(name: impl Into<String>, balance: Amount) -> Made {
-        Made { name: name.into(), key: SigningKey::from_seed(&rand::random()), balance }
+        Made {
+            name: name.into(),
+            key: SigningKey::from_seed(&rand::random()),
+            balance,
+        }
     }
 
     fn address(&self) -> Address {
@@ -66,22 +70,40 @@ pub fn build(folder: &Path, name: &str, size: Size) -> anyhow::Result<Network> {
     let ports = ports::claim(&ports::claims(), folder)?;
     std::fs::create_dir_all(folder.join("logs"))?;
     let faucet = Made::new("faucet", FAUCET_BALANCE);
-    let accounts: Vec<Made> = ACCOUNTS.iter().map(|name| Made::new(*name, ACCOUNT_BALANCE)).collect();
-    let providers: Vec<Made> =
-        (0..size.providers).map(|index| Made::new(format!("provider-{index}"), PROVIDER_BALANCE)).collect();
+    let accounts: Vec<Made> = ACCOUNTS
+        .iter()
+        .map(|name| Made::new(*name, ACCOUNT_BALANCE))
+        .collect();
+    let providers: Vec<Made> = (0..size.providers)
+        .map(|index| Made::new(format!("provider-{index}"), PROVIDER_BALANCE))
+        .collect();
 
     let funded = providers.iter().chain(&accounts).chain([&faucet]);
     let state = AppState::for_testnet(funded.map(|made| (made.address(), made.balance)));
     let keys: Vec<Keys> = (0..size.validators).map(|_| Keys::random()).collect();
-    let members = keys.iter().enumerate().map(|(index, keys)| keys.genesis_validator(10, format!("validator-{index}")));
+    let members = keys
+        .iter()
+        .enumerate()
+        .map(|(index, keys)| keys.genesis_validator(10, format!("validator-{index}")));
     let chain_id = format!("welkin-{name}");
-    let genesis = init::genesis(chain_id.clone(), welkin_node::shell::now(), members.collect(), state.to_json());
+    let genesis = init::genesis(
+        chain_id.clone(),
+        welkin_node::shell::now(),
+        members.collect(),
+        state.to_json(),
+    );
     let genesis_file = folder.join("genesis.json");
     std::fs::write(&genesis_file, genesis.to_json())?;
 
     let validators = validators(folder, ports, &keys, &genesis)?;
     let nodes: Vec<String> = validators.iter().map(|one| one.rpc.clone()).collect();
-    let placed = Placed { folder, ports, genesis: &genesis, genesis_file: &genesis_file, nodes: &nodes };
+    let placed = Placed {
+        folder,
+        ports,
+        genesis: &genesis,
+        genesis_file: &genesis_file,
+        nodes: &nodes,
+    };
     let network = Network {
         name: name.to_owned(),
         chain_id,
@@ -89,17 +111,33 @@ pub fn build(folder: &Path, name: &str, size: Size) -> anyhow::Result<Network> {
         genesis: genesis_file.clone(),
         home: folder.join("home"),
         ports,
-        providers: providers.iter().zip(0..).map(|(made, index)| placed.provider(made, index)).collect::<Result<_, _>>()?,
+        providers: providers
+            .iter()
+            .zip(0..)
+            .map(|(made, index)| placed.provider(made, index))
+            .collect::<Result<_, _>>()?,
         validators,
-        faucet: Faucet { address: faucet.address(), url: format!("http://127.0.0.1:{}", ports.faucet()) },
+        faucet: Faucet {
+            address: faucet.address(),
+            url: format!("http://127.0.0.1:{}", ports.faucet()),
+        },
         accounts: accounts
             .iter()
-            .map(|made| Account { name: made.name.clone(), address: made.address(), balance: made.balance })
+            .map(|made| Account {
+                name: made.name.clone(),
+                address: made.address(),
+                balance: made.balance,
+            })
             .collect(),
         engine: None,
         processes: BTreeMap::new(),
     };
-    seal(&folder.join("faucet"), KEY, &faucet.key, &new_password(&folder.join("faucet"))?)?;
+    seal(
+        &folder.join("faucet"),
+        KEY,
+        &faucet.key,
+        &new_password(&folder.join("faucet"))?,
+    )?;
     let password = new_password(&network.home)?;
     for made in &accounts {
         seal(&network.home, &made.name, &made.key, &password)?;
@@ -109,7 +147,12 @@ pub fn build(folder: &Path, name: &str, size: Size) -> anyhow::Result<Network> {
     Ok(network)
 }
 
-fn validators(folder: &Path, ports: Ports, keys: &[Keys], genesis: &Genesis) -> anyhow::Result<Vec<Validator>> {
+fn validators(
+    folder: &Path,
+    ports: Ports,
+    keys: &[Keys],
+    genesis: &Genesis,
+) -> anyhow::Result<Vec<Validator>> {
     let mut made = Vec::new();
     for (own, index) in keys.iter().zip(0..) {
         let port = ports.validator(index);
@@ -120,14 +163,25 @@ fn validators(folder: &Path, ports: Ports, keys: &[Keys], genesis: &Genesis) -> 
                 listen: vec![format!("/ip4/127.0.0.1/tcp/{}", port.p2p)],
                 persistent_peers: others()
                     .map(|(keys, other)| {
-                        format!("/ip4/127.0.0.1/tcp/{}/p2p/{}", ports.validator(other).p2p, keys.peer_id())
+                        format!(
+                            "/ip4/127.0.0.1/tcp/{}/p2p/{}",
+                            ports.validator(other).p2p,
+                            keys.peer_id()
+                        )
                     })
                     .collect(),
-                explicit_peers: others().map(|(keys, _)| keys.peer_id().to_string()).collect(),
+                explicit_peers: others()
+                    .map(|(keys, _)| keys.peer_id().to_string())
+                    .collect(),
                 ..P2pConfig::default()
             },
-            rpc: RpcConfig { listen: local(port.rpc), ..RpcConfig::default() },
-            metrics: MetricsConfig { listen: local(port.metrics) },
+            rpc: RpcConfig {
+                listen: local(port.rpc),
+                ..RpcConfig::default()
+            },
+            metrics: MetricsConfig {
+                listen: local(port.metrics),
+            },
             ..NodeConfig::default()
         };
         let home = folder.join(&config.moniker);
@@ -191,8 +245,10 @@ impl Placed<'_> {
         };
         let path = home.join("provider.toml");
         write_provider_config(&path, &config)?;
-        let instance =
-            Instance { genesis: self.genesis.hash().context("the hash of the genesis")?, provider: made.address() };
+        let instance = Instance {
+            genesis: self.genesis.hash().context("the hash of the genesis")?,
+            provider: made.address(),
+        };
         Ok(Provider {
             name: made.name.clone(),
             address: made.address(),
@@ -233,11 +289,17 @@ pub fn set_engine(provider: &Provider, socket: &Path) -> anyhow::Result<()> {
 
 /// The least cost that a key file may have: these keys guard play money, and their passwords lie beside them.
 fn cost() -> KdfCost {
-    KdfCost { memory_kib: 19 * 1024, passes: 1, lanes: 1 }
+    KdfCost {
+        memory_kib: 19 * 1024,
+        passes: 1,
+        lanes: 1,
+    }
 }
 
 fn seal(home: &Path, name: &str, key: &SigningKey, password: &str) -> anyhow::Result<()> {
-    Keyring::new(home.join("keys")).with_cost(cost()).add(name, key, password)?;
+    Keyring::new(home.join("keys"))
+        .with_cost(cost())
+        .add(name, key, password)?;
     Ok(())
 }
 
@@ -250,7 +312,12 @@ fn new_password(home: &Path) -> anyhow::Result<String> {
 }
 
 fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path);
     file.and_then(|mut file| file.write_all(text.as_bytes()))
         .with_context(|| format!("cannot write {}", path.display()))
 }
@@ -281,13 +348,21 @@ impl Variables {
 /// `env.sh`.
 fn environment(network: &Network, password: &str) -> String {
     let quoted = |value: &str| value.replace('\'', r"'\''");
-    let mut text = format!("# Sourced, this makes `welkin` speak to the network {} as alice.\n", network.name);
+    let mut text = format!(
+        "# Sourced, this makes `welkin` speak to the network {} as alice.\n",
+        network.name
+    );
     for (name, value) in Variables::of(network, password).0 {
         text.push_str(&format!("export {name}='{}'\n", quoted(&value)));
     }
-    let binaries = std::env::current_exe().ok().and_then(|own| own.parent().map(PathBuf::from));
+    let binaries = std::env::current_exe()
+        .ok()
+        .and_then(|own| own.parent().map(PathBuf::from));
     if let Some(binaries) = binaries {
-        text.push_str(&format!("export PATH='{}':\"$PATH\"\n", quoted(&binaries.display().to_string())));
+        text.push_str(&format!(
+            "export PATH='{}':\"$PATH\"\n",
+            quoted(&binaries.display().to_string())
+        ));
     }
     text
 }

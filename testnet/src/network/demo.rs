@@ -11,7 +11,10 @@ use std::process::{Command, Stdio};
 /// # Errors
 /// The command line failed; what it said stands on stderr.
 pub fn deploy(network: &Network) -> anyhow::Result<String> {
-    ensure!(!network.providers.is_empty(), "the demo needs a provider; build the network with --providers 1");
+    ensure!(
+        !network.providers.is_empty(),
+        "the demo needs a provider; build the network with --providers 1"
+    );
     let output = Command::new(binary("welkin")?)
         .args(["deploy", "--timeout", "180"])
         .arg(sources().join("apps/hello/hello.yaml"))
@@ -23,7 +26,10 @@ pub fn deploy(network: &Network) -> anyhow::Result<String> {
         .context("welkin cannot be run")?;
     ensure!(output.status.success(), "the demo was not deployed");
     let text = String::from_utf8_lossy(&output.stdout);
-    let url = text.lines().next_back().context("welkin deploy printed no URL")?;
+    let url = text
+        .lines()
+        .next_back()
+        .context("welkin deploy printed no URL")?;
     Ok(url.to_owned())
 }
 
@@ -33,6 +39,7 @@ pub fn deploy(network: &Network) -> anyhow::Result<String> {
 /// The password cannot be read.
 pub fn variables(network: &Network) -> anyhow::Result<Variables> {
     let path = network.home.join("password");
-    let password = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let password = std::fs::read_to_string(&path)
+        .with_context(|| format!("cannot read {}", path.display()))?;
     Ok(Variables::of(network, &password))
 }

@@ -30,7 +30,9 @@ impl Down {
             say(format!("there is no network {}", self.place.name));
             return Ok(());
         }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         runtime.block_on(async {
             if self.purge {
                 return purge(&folder).await;
@@ -41,7 +43,11 @@ impl Down {
             }
             anyhow::Ok(())
         })?;
-        let what = if self.purge { "gone" } else { "down; ./testnet/up.sh goes on with it" };
+        let what = if self.purge {
+            "gone"
+        } else {
+            "down; ./testnet/up.sh goes on with it"
+        };
         say(format!("the network {} is {what}", self.place.name));
         Ok(())
     }
@@ -50,7 +56,9 @@ impl Down {
 /// Ends all processes and containers of a network.
 async fn stop(network: &Network) -> anyhow::Result<()> {
     stop_processes(network)?;
-    let Some(known) = &network.engine else { return Ok(()) };
+    let Some(known) = &network.engine else {
+        return Ok(());
+    };
     if engine::answers(&known.socket).await {
         for provider in &network.providers {
             engine::stop_containers(&known.socket, &provider.instance).await?;
@@ -65,14 +73,20 @@ async fn stop(network: &Network) -> anyhow::Result<()> {
 /// First those who depend on the others.
 fn stop_processes(network: &Network) -> anyhow::Result<()> {
     let providers = network.providers.iter();
-    let order = providers.flat_map(|one| [one.name.clone(), ingress_of(one)]).chain([FAUCET.to_owned()]);
+    let order = providers
+        .flat_map(|one| [one.name.clone(), ingress_of(one)])
+        .chain([FAUCET.to_owned()]);
     for name in order {
         if let Some(process) = network.processes.get(&name) {
             process.stop()?;
         }
     }
-    let validators: Vec<Process> =
-        network.validators.iter().filter_map(|one| network.processes.get(&one.name)).copied().collect();
+    let validators: Vec<Process> = network
+        .validators
+        .iter()
+        .filter_map(|one| network.processes.get(&one.name))
+        .copied()
+        .collect();
     // Together, so that the time for one is enough.
     for validator in &validators {
         validator.signal(rustix::process::Signal::TERM)?;
@@ -90,9 +104,14 @@ pub async fn purge(folder: &Path) -> anyhow::Result<()> {
         // A record that cannot be read is no reason to leave the rest.
         let network = Network::read(folder).ok().flatten();
         // Their files go as well, so nobody needs time to put them in order.
-        let known = network.iter().flat_map(|network| network.processes.values().copied());
+        let known = network
+            .iter()
+            .flat_map(|network| network.processes.values().copied());
         let own = rustix::process::getpid().as_raw_nonzero().get();
-        for process in known.chain(strays(folder)).filter(|process| process.pid != own) {
+        for process in known
+            .chain(strays(folder))
+            .filter(|process| process.pid != own)
+        {
             process.kill()?;
         }
         if let Some(network) = &network {
@@ -102,7 +121,8 @@ pub async fn purge(folder: &Path) -> anyhow::Result<()> {
         if own_engine.exists() {
             engine::end_private(&own_engine, "purge")?;
         }
-        std::fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+        std::fs::remove_dir_all(folder)
+            .with_context(|| format!("cannot remove {}", folder.display()))?;
     }
     ports::release(&ports::claims(), folder)
 }

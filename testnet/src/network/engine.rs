@@ -26,18 +26,33 @@ const PING: Duration = Duration::from_secs(3);
 /// A private one cannot be started; the text says why.
 pub async fn ensure(known: Option<&Engine>, folder: &Path) -> anyhow::Result<Engine> {
     match known {
-        Some(Engine { socket, private: None }) => {
+        Some(Engine {
+            socket,
+            private: None,
+        }) => {
             let socket = socket.clone();
-            ensure!(answers(&socket).await, "the container engine on {} does not answer; start it", socket.display());
-            return Ok(Engine { socket, private: None });
+            ensure!(
+                answers(&socket).await,
+                "the container engine on {} does not answer; start it",
+                socket.display()
+            );
+            return Ok(Engine {
+                socket,
+                private: None,
+            });
         }
-        Some(Engine { private: Some(own), .. }) => return start_private(own),
+        Some(Engine {
+            private: Some(own), ..
+        }) => return start_private(own),
         None => {}
     }
     if let Ok(socket) = find_socket(None)
         && answers(&socket).await
     {
-        return Ok(Engine { socket, private: None });
+        return Ok(Engine {
+            socket,
+            private: None,
+        });
     }
     start_private(&folder.join("engine"))
 }
@@ -50,7 +65,10 @@ pub async fn answers(socket: &Path) -> bool {
 
 fn start_private(folder: &Path) -> anyhow::Result<Engine> {
     let socket = script("start", folder)?;
-    Ok(Engine { socket: PathBuf::from(socket), private: Some(folder.to_owned()) })
+    Ok(Engine {
+        socket: PathBuf::from(socket),
+        private: Some(folder.to_owned()),
+    })
 }
 
 /// Ends a private engine's service; with `purge` everything that it has as well.
@@ -69,7 +87,11 @@ fn script(action: &str, folder: &Path) -> anyhow::Result<String> {
         .output()
         .context("engine.sh cannot be run")?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "engine.sh {action}: {}", said.trim());
+    ensure!(
+        output.status.success(),
+        "engine.sh {action}: {}",
+        said.trim()
+    );
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
@@ -78,7 +100,13 @@ fn script(action: &str, folder: &Path) -> anyhow::Result<String> {
 /// # Errors
 /// It cannot be built (the text names what is missing), or the engine refuses it.
 pub async fn load_image(engine: &Engine, folder: &Path) -> anyhow::Result<()> {
-    let there = over_socket(&engine.socket, "GET", &format!("/images/{IMAGE}/json"), Bytes::new()).await?;
+    let there = over_socket(
+        &engine.socket,
+        "GET",
+        &format!("/images/{IMAGE}/json"),
+        Bytes::new(),
+    )
+    .await?;
     if there.status.is_success() {
         return Ok(());
     }
@@ -90,10 +118,17 @@ pub async fn load_image(engine: &Engine, folder: &Path) -> anyhow::Result<()> {
         .stdout(Stdio::null())
         .status()
         .context("apps/build-image.sh cannot be run")?;
-    ensure!(built.success(), "the demo's image could not be made; what is missing stands above");
+    ensure!(
+        built.success(),
+        "the demo's image could not be made; what is missing stands above"
+    );
     let bytes = Bytes::from(std::fs::read(&archive)?);
     let loaded = over_socket(&engine.socket, "POST", "/images/load", bytes).await?;
-    ensure!(loaded.status.is_success(), "the engine refuses the demo's image: {}", loaded.text().trim());
+    ensure!(
+        loaded.status.is_success(),
+        "the engine refuses the demo's image: {}",
+        loaded.text().trim()
+    );
     std::fs::remove_file(&archive)?;
     Ok(())
 }
@@ -104,7 +139,9 @@ pub async fn load_image(engine: &Engine, folder: &Path) -> anyhow::Result<()> {
 /// The engine does not answer.
 pub async fn containers(socket: &Path, instance: &str) -> anyhow::Result<Vec<Value>> {
     let path = format!("/containers/json?all=true&filters={}", filter(instance));
-    let listed = over_socket(socket, "GET", &path, Bytes::new()).await?.json()?;
+    let listed = over_socket(socket, "GET", &path, Bytes::new())
+        .await?
+        .json()?;
     Ok(listed.as_array().cloned().unwrap_or_default())
 }
 
@@ -115,7 +152,13 @@ pub async fn containers(socket: &Path, instance: &str) -> anyhow::Result<Vec<Val
 pub async fn stop_containers(socket: &Path, instance: &str) -> anyhow::Result<()> {
     for container in containers(socket, instance).await? {
         let id = container["Id"].as_str().unwrap_or_default();
-        over_socket(socket, "POST", &format!("/containers/{id}/stop?t=1"), Bytes::new()).await?;
+        over_socket(
+            socket,
+            "POST",
+            &format!("/containers/{id}/stop?t=1"),
+            Bytes::new(),
+        )
+        .await?;
     }
     Ok(())
 }
@@ -127,10 +170,18 @@ pub async fn stop_containers(socket: &Path, instance: &str) -> anyhow::Result<()
 pub async fn remove_objects(socket: &Path, instance: &str) -> anyhow::Result<()> {
     for container in containers(socket, instance).await? {
         let id = container["Id"].as_str().unwrap_or_default();
-        over_socket(socket, "DELETE", &format!("/containers/{id}?force=true&v=true"), Bytes::new()).await?;
+        over_socket(
+            socket,
+            "DELETE",
+            &format!("/containers/{id}?force=true&v=true"),
+            Bytes::new(),
+        )
+        .await?;
     }
     let path = format!("/networks?filters={}", filter(instance));
-    let networks = over_socket(socket, "GET", &path, Bytes::new()).await?.json()?;
+    let networks = over_socket(socket, "GET", &path, Bytes::new())
+        .await?
+        .json()?;
     for network in networks.as_array().into_iter().flatten() {
         let id = network["Id"].as_str().unwrap_or_default();
         over_socket(socket, "DELETE", &format!("/networks/{id}"), Bytes::new()).await?;

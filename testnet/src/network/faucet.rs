@@ -81,7 +81,9 @@ impl FaucetCommand {
     /// The network's folder is incomplete, or the port is taken.
     pub fn run(&self) -> anyhow::Result<()> {
         let network = Network::read(&self.folder)?.context("there is no network in this folder")?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         runtime.block_on(serve(&network, &self.folder.join("faucet")))
     }
 }
@@ -89,18 +91,39 @@ impl FaucetCommand {
 async fn serve(network: &Network, home: &Path) -> anyhow::Result<()> {
     let password = std::fs::read_to_string(home.join("password"))?;
     let key = Keyring::new(home.join("keys")).open(KEY, &password)?;
-    let nodes = network.validators.iter().map(|one| one.rpc.clone()).collect();
-    let config = Config::new(nodes, home.join("chain"), Trust::File(network.genesis.clone()));
+    let nodes = network
+        .validators
+        .iter()
+        .map(|one| one.rpc.clone())
+        .collect();
+    let config = Config::new(
+        nodes,
+        home.join("chain"),
+        Trust::File(network.genesis.clone()),
+    );
     let chain = Chain::connect(config).await?;
-    let faucet = Arc::new(Faucet { chain, key, given: Mutex::default() });
+    let faucet = Arc::new(Faucet {
+        chain,
+        key,
+        given: Mutex::default(),
+    });
     let router = Router::new()
         .route("/", get(about))
         .route("/fund", post(fund))
         .layer(DefaultBodyLimit::max(1_024))
         .with_state(faucet);
-    let address = network.faucet.url.strip_prefix("http://").unwrap_or_default();
-    let listener = TcpListener::bind(address).await.with_context(|| format!("{address} cannot be opened"))?;
-    ensure!(listener.local_addr()?.ip().is_loopback(), "the faucet serves this machine only");
+    let address = network
+        .faucet
+        .url
+        .strip_prefix("http://")
+        .unwrap_or_default();
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{address} cannot be opened"))?;
+    ensure!(
+        listener.local_addr()?.ip().is_loopback(),
+        "the faucet serves this machine only"
+    );
     Ok(axum::serve(listener, router).await?)
 }
 
@@ -118,16 +141,32 @@ async fn fund(
     Json(wish): Json<Wish>,
 ) -> Result<Json<Gift>, (StatusCode, Json<Value>)> {
     let refuse = |status, error: String| (status, Json(json!({ "error": error })));
-    let may = faucet.given.lock().expect("no holder panics").may(wish.address, Instant::now());
+    let may = faucet
+        .given
+        .lock()
+        .expect("no holder panics")
+        .may(wish.address, Instant::now());
     if !may {
-        let text = format!("once in {} s for an address, {GIFTS} times for all; try again then", PAUSE.as_secs());
+        let text = format!(
+            "once in {} s for an address, {GIFTS} times for all; try again then",
+            PAUSE.as_secs()
+        );
         return Err(refuse(StatusCode::TOO_MANY_REQUESTS, text));
     }
-    let transfer = Call::Transfer { to: wish.address, amount: GIFT };
-    match faucet.chain.submit(&faucet.key, vec![call::<Accounts>(&transfer)]).await {
-        Ok(receipt) => {
-            Ok(Json(Gift { transaction: receipt.id.to_string(), height: receipt.height, amount_uwlk: GIFT }))
-        }
+    let transfer = Call::Transfer {
+        to: wish.address,
+        amount: GIFT,
+    };
+    match faucet
+        .chain
+        .submit(&faucet.key, vec![call::<Accounts>(&transfer)])
+        .await
+    {
+        Ok(receipt) => Ok(Json(Gift {
+            transaction: receipt.id.to_string(),
+            height: receipt.height,
+            amount_uwlk: GIFT,
+        })),
         Err(why) => Err(refuse(StatusCode::BAD_GATEWAY, why.to_string())),
     }
 }

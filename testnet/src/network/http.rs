@@ -36,7 +36,12 @@ impl Answer {
     /// # Errors
     /// It is none, or the status is that of a failure.
     pub fn json(&self) -> anyhow::Result<serde_json::Value> {
-        ensure!(self.status.is_success(), "status {}: {}", self.status, self.text().trim());
+        ensure!(
+            self.status.is_success(),
+            "status {}: {}",
+            self.status,
+            self.text().trim()
+        );
         serde_json::from_slice(&self.body).context("the answer is no JSON")
     }
 }
@@ -45,9 +50,20 @@ impl Answer {
 ///
 /// # Errors
 /// Nothing listens, or the answer takes too long.
-pub async fn over_socket(socket: &Path, method: &str, path: &str, body: Bytes) -> anyhow::Result<Answer> {
-    let stream = UnixStream::connect(socket).await.with_context(|| format!("nothing listens on {}", socket.display()))?;
-    let content = if path.starts_with("/images/load") { "application/x-tar" } else { "application/json" };
+pub async fn over_socket(
+    socket: &Path,
+    method: &str,
+    path: &str,
+    body: Bytes,
+) -> anyhow::Result<Answer> {
+    let stream = UnixStream::connect(socket)
+        .await
+        .with_context(|| format!("nothing listens on {}", socket.display()))?;
+    let content = if path.starts_with("/images/load") {
+        "application/x-tar"
+    } else {
+        "application/json"
+    };
     let request = Request::builder()
         .method(method)
         .uri(path)
@@ -62,14 +78,18 @@ pub async fn over_socket(socket: &Path, method: &str, path: &str, body: Bytes) -
 /// # Errors
 /// Nothing listens, or the answer takes too long.
 pub async fn over_tcp(method: &str, url: &str, body: Bytes) -> anyhow::Result<Answer> {
-    let Some(rest) = url.strip_prefix("http://") else { bail!("{url} is no http URL") };
+    let Some(rest) = url.strip_prefix("http://") else {
+        bail!("{url} is no http URL")
+    };
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let port = match host.rsplit_once(':') {
         Some((_, port)) => port.parse().with_context(|| format!("the port of {url}"))?,
         None => 80,
     };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let stream = TcpStream::connect(address).await.with_context(|| format!("nothing listens on {address}"))?;
+    let stream = TcpStream::connect(address)
+        .await
+        .with_context(|| format!("nothing listens on {address}"))?;
     let request = Request::builder()
         .method(method)
         .uri(format!("/{path}"))
@@ -84,14 +104,21 @@ async fn send(
     request: Request<Full<Bytes>>,
 ) -> anyhow::Result<Answer> {
     let exchange = async {
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(connection);
         let answer = sender.send_request(request).await?;
         let status = answer.status();
-        let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await;
+        let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES)
+            .collect()
+            .await;
         connection.abort();
-        let body = body.map_err(|why| anyhow::anyhow!("the answer: {why}"))?.to_bytes();
+        let body = body
+            .map_err(|why| anyhow::anyhow!("the answer: {why}"))?
+            .to_bytes();
         Ok(Answer { status, body })
     };
-    tokio::time::timeout(TIMEOUT, exchange).await.context("no answer in time")?
+    tokio::time::timeout(TIMEOUT, exchange)
+        .await
+        .context("no answer in time")?
 }

@@ -18,9 +18,13 @@ impl FolderLock {
     /// The folder cannot be made or opened.
     pub fn acquire(folder: &Path) -> anyhow::Result<FolderLock> {
         loop {
-            std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-            let Ok(file) = File::open(folder) else { continue };
-            file.lock().with_context(|| format!("cannot lock {}", folder.display()))?;
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("cannot make {}", folder.display()))?;
+            let Ok(file) = File::open(folder) else {
+                continue;
+            };
+            file.lock()
+                .with_context(|| format!("cannot lock {}", folder.display()))?;
             // Whoever had it may have removed the folder, and a third made it anew: then this lock is of no use.
             let (held, there) = (file.metadata()?, std::fs::metadata(folder));
             if there.is_ok_and(|there| there.ino() == held.ino() && there.dev() == held.dev()) {

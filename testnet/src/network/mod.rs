@@ -45,7 +45,12 @@ pub struct Place {
     #[structopt(long, default_value = "default", env = "WELKIN_TESTNET_NAME")]
     pub name: String,
     /// The folder of all networks
-    #[structopt(long, default_value = "testnet/.run", env = "WELKIN_TESTNET_DIR", parse(from_os_str))]
+    #[structopt(
+        long,
+        default_value = "testnet/.run",
+        env = "WELKIN_TESTNET_DIR",
+        parse(from_os_str)
+    )]
     pub dir: PathBuf,
 }
 
@@ -57,8 +62,13 @@ impl Place {
     pub fn folder(&self) -> anyhow::Result<PathBuf> {
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         let valid = (1..=32).contains(&self.name.len()) && self.name.chars().all(fits);
-        ensure!(valid, "{:?} cannot be a network's name: use 1 to 32 lower-case letters, digits and `-`", self.name);
-        let dir = std::path::absolute(&self.dir).with_context(|| format!("the folder {}", self.dir.display()))?;
+        ensure!(
+            valid,
+            "{:?} cannot be a network's name: use 1 to 32 lower-case letters, digits and `-`",
+            self.name
+        );
+        let dir = std::path::absolute(&self.dir)
+            .with_context(|| format!("the folder {}", self.dir.display()))?;
         Ok(dir.join(&self.name))
     }
 }

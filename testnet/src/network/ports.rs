@@ -61,7 +61,11 @@ impl Ports {
             Ports::Usual => (26_656, index * 10),
             Ports::Block(first) => (first, index * 10),
         };
-        ValidatorPorts { p2p: base + index, rpc: base + index + 1, metrics: base + index + 4 }
+        ValidatorPorts {
+            p2p: base + index,
+            rpc: base + index + 1,
+            metrics: base + index + 4,
+        }
     }
 
     /// Of provider `index`.
@@ -101,21 +105,29 @@ impl Ports {
 
     /// Whether nothing listens on the ports that the largest network would open at once.
     fn are_free(self) -> bool {
-        let validators = (0..7).map(|index| self.validator(index)).flat_map(|p| [p.p2p, p.rpc, p.metrics]);
+        let validators = (0..7)
+            .map(|index| self.validator(index))
+            .flat_map(|p| [p.p2p, p.rpc, p.metrics]);
         let providers = (0..3).map(|index| self.provider(index));
         let channels: Vec<u16> = providers.clone().map(|p| p.channel).collect();
         let tcp = validators
             .chain(providers.flat_map(|p| [p.channel, p.http, p.metrics]))
             .chain([self.faucet()]);
         let loopback = Ipv4Addr::LOCALHOST;
-        tcp.into_iter().all(|port| TcpListener::bind((loopback, port)).is_ok())
-            && channels.into_iter().all(|port| UdpSocket::bind((loopback, port)).is_ok())
+        tcp.into_iter()
+            .all(|port| TcpListener::bind((loopback, port)).is_ok())
+            && channels
+                .into_iter()
+                .all(|port| UdpSocket::bind((loopback, port)).is_ok())
     }
 }
 
 /// The folder of claims of this user.
 pub fn claims() -> PathBuf {
-    std::env::temp_dir().join(format!("welkin-testnet-ports-{}", rustix::process::getuid().as_raw()))
+    std::env::temp_dir().join(format!(
+        "welkin-testnet-ports-{}",
+        rustix::process::getuid().as_raw()
+    ))
 }
 
 /// Takes ports for the network in `folder`; those that it has already, if any.
@@ -124,11 +136,21 @@ pub fn claims() -> PathBuf {
 /// All are taken.
 pub fn claim(claims: &Path, folder: &Path) -> anyhow::Result<Ports> {
     let _lock = FolderLock::acquire(claims)?;
-    let usual = folder.file_name().is_some_and(|name| name == "default").then_some(Ports::Usual);
+    let usual = folder
+        .file_name()
+        .is_some_and(|name| name == "default")
+        .then_some(Ports::Usual);
     let blocks = (0..BLOCKS).map(|number| Ports::Block(FIRST + BLOCK * number));
     let candidates: Vec<Ports> = usual.into_iter().chain(blocks).collect();
-    let owner = |ports: Ports| std::fs::read_to_string(claims.join(ports.file())).ok().map(PathBuf::from);
-    if let Some(own) = candidates.iter().find(|ports| owner(**ports).as_deref() == Some(folder)) {
+    let owner = |ports: Ports| {
+        std::fs::read_to_string(claims.join(ports.file()))
+            .ok()
+            .map(PathBuf::from)
+    };
+    if let Some(own) = candidates
+        .iter()
+        .find(|ports| owner(**ports).as_deref() == Some(folder))
+    {
         return Ok(*own);
     }
     for ports in candidates {
@@ -141,7 +163,10 @@ pub fn claim(claims: &Path, folder: &Path) -> anyhow::Result<Ports> {
             .with_context(|| format!("cannot write {}", path.display()))?;
         return Ok(ports);
     }
-    bail!("all blocks of ports from {FIRST} on are taken; see {}", claims.display())
+    bail!(
+        "all blocks of ports from {FIRST} on are taken; see {}",
+        claims.display()
+    )
 }
 
 /// Gives the network's ports back; the last one takes the folder of claims with it.
@@ -204,9 +229,17 @@ mod tests {
 
     #[test]
     fn no_two_ports_of_a_network_are_the_same() {
-        for ports in [Ports::Usual, Ports::Block(FIRST), Ports::Block(FIRST + BLOCK)] {
+        for ports in [
+            Ports::Usual,
+            Ports::Block(FIRST),
+            Ports::Block(FIRST + BLOCK),
+        ] {
             let mut all = vec![ports.faucet()];
-            all.extend((0..7).map(|i| ports.validator(i)).flat_map(|p| [p.p2p, p.rpc, p.metrics]));
+            all.extend(
+                (0..7)
+                    .map(|i| ports.validator(i))
+                    .flat_map(|p| [p.p2p, p.rpc, p.metrics]),
+            );
             for provider in (0..3).map(|i| ports.provider(i)) {
                 all.extend([provider.channel, provider.http, provider.metrics]);
                 all.extend(provider.first..=provider.last);

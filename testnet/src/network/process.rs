@@ -62,7 +62,11 @@ impl Start {
         let pid = i32::try_from(child.id()).context("a process number")?;
         match stat(pid) {
             Some((started, _)) => Ok(Process { pid, started }),
-            None => bail!("{} ended at once; see {}", self.program.display(), self.log.display()),
+            None => bail!(
+                "{} ended at once; see {}",
+                self.program.display(),
+                self.log.display()
+            ),
         }
     }
 }
@@ -70,7 +74,8 @@ impl Start {
 impl Process {
     /// Whether it runs.
     pub fn is_alive(self) -> bool {
-        stat(self.pid).is_some_and(|(started, state)| started == self.started && !matches!(state, 'Z' | 'X'))
+        stat(self.pid)
+            .is_some_and(|(started, state)| started == self.started && !matches!(state, 'Z' | 'X'))
     }
 
     /// Sends a signal, if it runs.
@@ -78,8 +83,12 @@ impl Process {
     /// # Errors
     /// The system forbids it.
     pub fn signal(self, signal: Signal) -> anyhow::Result<()> {
-        let Some(pid) = Pid::from_raw(self.pid) else { return Ok(()) };
-        let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return Ok(()) };
+        let Some(pid) = Pid::from_raw(self.pid) else {
+            return Ok(());
+        };
+        let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else {
+            return Ok(());
+        };
         // The handle is of whoever has the number now; checked after it was opened, it stays the same process.
         if !self.is_alive() {
             return Ok(());
@@ -96,7 +105,11 @@ impl Process {
     /// It stays.
     pub fn kill(self) -> anyhow::Result<()> {
         self.signal(Signal::KILL)?;
-        if self.wait(PATIENCE) { Ok(()) } else { bail!("process {} does not go", self.pid) }
+        if self.wait(PATIENCE) {
+            Ok(())
+        } else {
+            bail!("process {} does not go", self.pid)
+        }
     }
 
     /// Asks it to end, waits, and kills it if it does not.
@@ -105,7 +118,11 @@ impl Process {
     /// It stays all the same.
     pub fn stop(self) -> anyhow::Result<()> {
         self.signal(Signal::TERM)?;
-        if self.wait(PATIENCE) { Ok(()) } else { self.kill() }
+        if self.wait(PATIENCE) {
+            Ok(())
+        } else {
+            self.kill()
+        }
     }
 
     /// Whether it ended within this time.
@@ -123,16 +140,37 @@ impl Process {
 
 /// Processes of our own programs that have `folder` or something in it as an argument, whoever started them.
 pub fn strays(folder: &Path) -> Vec<Process> {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let pids = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let of_ours = |pid: &i32| {
-        let Ok(line) = std::fs::read(format!("/proc/{pid}/cmdline")) else { return false };
-        let mut words = line.split(|byte| *byte == 0).map(|word| Path::new(std::str::from_utf8(word).unwrap_or("")));
-        let program = words.next().and_then(Path::file_name).and_then(|name| name.to_str());
-        let is_ours = matches!(program, Some("welkind" | "welkin-provider" | "welkin-testnet"));
+        let Ok(line) = std::fs::read(format!("/proc/{pid}/cmdline")) else {
+            return false;
+        };
+        let mut words = line
+            .split(|byte| *byte == 0)
+            .map(|word| Path::new(std::str::from_utf8(word).unwrap_or("")));
+        let program = words
+            .next()
+            .and_then(Path::file_name)
+            .and_then(|name| name.to_str());
+        let is_ours = matches!(
+            program,
+            Some("welkind" | "welkin-provider" | "welkin-testnet")
+        );
         is_ours && words.any(|word| word.starts_with(folder))
     };
-    pids.filter(of_ours).filter_map(|pid| Some(Process { pid, started: stat(pid)?.0 })).collect()
+    pids.filter(of_ours)
+        .filter_map(|pid| {
+            Some(Process {
+                pid,
+                started: stat(pid)?.0,
+            })
+        })
+        .collect()
 }
 
 /// The last lines of a log, for a message.
@@ -181,7 +219,10 @@ mod tests {
     fn a_number_that_was_given_to_somebody_else_is_not_killed() {
         let dir = tempfile::tempdir().unwrap();
         let somebody = sleeper(dir.path());
-        let ours = Process { started: somebody.started - 1, ..somebody };
+        let ours = Process {
+            started: somebody.started - 1,
+            ..somebody
+        };
         assert!(!ours.is_alive());
         ours.kill().unwrap();
         assert!(somebody.is_alive());

@@ -28,12 +28,19 @@ pub async fn until_validators_commit(network: &Network) -> anyhow::Result<()> {
         loop {
             let height = height(&validator.rpc).await;
             let first = height.map(|height| *first.get_or_insert(height));
-            if first.zip(height).is_some_and(|(first, height)| height > first && height >= 2) {
+            if first
+                .zip(height)
+                .is_some_and(|(first, height)| height > first && height >= 2)
+            {
                 break;
             }
             check_alive(network, &validator.name)?;
             if began.elapsed() > PATIENCE {
-                bail!("{} does not commit blocks; see {}", validator.name, network.log(&validator.name).display());
+                bail!(
+                    "{} does not commit blocks; see {}",
+                    validator.name,
+                    network.log(&validator.name).display()
+                );
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -44,7 +51,9 @@ pub async fn until_validators_commit(network: &Network) -> anyhow::Result<()> {
 /// Whether every validator commits and every provider bids, now.
 pub async fn is_ready(network: &Network) -> bool {
     for validator in &network.validators {
-        if !network.is_alive(&validator.name) || height(&validator.rpc).await.is_none_or(|height| height < 2) {
+        if !network.is_alive(&validator.name)
+            || height(&validator.rpc).await.is_none_or(|height| height < 2)
+        {
             return false;
         }
     }
@@ -80,7 +89,11 @@ pub async fn until_providers_bid(network: &Network) -> anyhow::Result<()> {
             check_alive(network, &provider.name)?;
             check_alive(network, &super::record::ingress_of(provider))?;
             if began.elapsed() > PATIENCE {
-                bail!("{} does not bid ({last}); see {}", provider.name, network.log(&provider.name).display());
+                bail!(
+                    "{} does not bid ({last}); see {}",
+                    provider.name,
+                    network.log(&provider.name).display()
+                );
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -94,7 +107,10 @@ pub async fn until_providers_bid(network: &Network) -> anyhow::Result<()> {
 /// It ended, or takes too long.
 pub async fn until_faucet_answers(network: &Network) -> anyhow::Result<()> {
     let began = Instant::now();
-    while super::http::over_tcp("GET", &network.faucet.url, Default::default()).await.is_err() {
+    while super::http::over_tcp("GET", &network.faucet.url, Default::default())
+        .await
+        .is_err()
+    {
         check_alive(network, super::record::FAUCET)?;
         ensure!(began.elapsed() < PATIENCE, "the faucet does not answer");
         tokio::time::sleep(LOOK).await;
@@ -108,7 +124,9 @@ pub async fn until_faucet_answers(network: &Network) -> anyhow::Result<()> {
 /// It does not run.
 pub async fn provider_status(provider: &Provider) -> anyhow::Result<Status> {
     let path = provider.home.join(STATUS_SOCKET);
-    let stream = UnixStream::connect(&path).await.with_context(|| format!("nothing listens on {}", path.display()))?;
+    let stream = UnixStream::connect(&path)
+        .await
+        .with_context(|| format!("nothing listens on {}", path.display()))?;
     let mut text = Vec::new();
     stream.take(MAX_STATUS_BYTES).read_to_end(&mut text).await?;
     Ok(serde_json::from_slice(&text)?)
@@ -126,6 +144,11 @@ async fn bids(provider: &Provider) -> anyhow::Result<bool> {
 
 fn check_alive(network: &Network, process: &str) -> anyhow::Result<()> {
     let log = network.log(process);
-    ensure!(network.is_alive(process), "{process} ended; the end of {}:\n{}", log.display(), tail(&log, 8));
+    ensure!(
+        network.is_alive(process),
+        "{process} ended; the end of {}:\n{}",
+        log.display(),
+        tail(&log, 8)
+    );
     Ok(())
 }

@@ -139,12 +139,18 @@ impl Network {
 
     /// Whether a process runs.
     pub fn is_alive(&self, process: &str) -> bool {
-        self.processes.get(process).is_some_and(|known| known.is_alive())
+        self.processes
+            .get(process)
+            .is_some_and(|known| known.is_alive())
     }
 
     /// The addresses of all validators' RPC, as `WELKIN_NODE` wants them.
     pub fn nodes(&self) -> String {
-        self.validators.iter().map(|one| one.rpc.as_str()).collect::<Vec<_>>().join(",")
+        self.validators
+            .iter()
+            .map(|one| one.rpc.as_str())
+            .collect::<Vec<_>>()
+            .join(",")
     }
 
     /// What runs a validator.
@@ -152,7 +158,11 @@ impl Network {
     /// # Errors
     /// The binary is missing.
     pub fn start_validator(&self, validator: &Validator) -> anyhow::Result<Start> {
-        let arguments = vec!["start".to_owned(), "--home".to_owned(), validator.home.display().to_string()];
+        let arguments = vec![
+            "start".to_owned(),
+            "--home".to_owned(),
+            validator.home.display().to_string(),
+        ];
         self.start("welkind", arguments, &validator.name)
     }
 
@@ -161,7 +171,11 @@ impl Network {
     /// # Errors
     /// The binary is missing.
     pub fn start_daemon(&self, provider: &Provider) -> anyhow::Result<Start> {
-        let arguments = vec!["--config".to_owned(), provider.config.display().to_string(), "start".to_owned()];
+        let arguments = vec![
+            "--config".to_owned(),
+            provider.config.display().to_string(),
+            "start".to_owned(),
+        ];
         self.start("welkin-provider", arguments, &provider.name)
     }
 
@@ -170,7 +184,11 @@ impl Network {
     /// # Errors
     /// The binary is missing.
     pub fn start_ingress(&self, provider: &Provider) -> anyhow::Result<Start> {
-        let arguments = vec!["--config".to_owned(), provider.config.display().to_string(), "ingress".to_owned()];
+        let arguments = vec![
+            "--config".to_owned(),
+            provider.config.display().to_string(),
+            "ingress".to_owned(),
+        ];
         self.start("welkin-provider", arguments, &ingress_of(provider))
     }
 
@@ -185,7 +203,12 @@ impl Network {
 
     fn start(&self, program: &str, arguments: Vec<String>, name: &str) -> anyhow::Result<Start> {
         let log = self.log(name);
-        Ok(Start { program: super::binary(program)?, arguments, variables: Vec::new(), log })
+        Ok(Start {
+            program: super::binary(program)?,
+            arguments,
+            variables: Vec::new(),
+            log,
+        })
     }
 }
 

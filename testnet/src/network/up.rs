@@ -35,14 +35,22 @@ impl Up {
     /// # Errors
     /// What could not be built, started or reached, and what to do.
     pub fn run(&self) -> anyhow::Result<()> {
-        for (what, number, range) in
-            [("--validators", self.validators, 1..=7), ("--providers", self.providers, 0..=3)]
-        {
+        for (what, number, range) in [
+            ("--validators", self.validators, 1..=7),
+            ("--providers", self.providers, 0..=3),
+        ] {
             let fits = number.is_none_or(|number| range.contains(&number));
-            ensure!(fits, "{what} must be from {} to {}", range.start(), range.end());
+            ensure!(
+                fits,
+                "{what} must be from {} to {}",
+                range.start(),
+                range.end()
+            );
         }
         let folder = self.place.folder()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         runtime.block_on(self.bring_up(&folder))
     }
 
@@ -57,7 +65,11 @@ impl Up {
             say(format!("the network {} runs already", network.name));
         } else {
             start(&mut network).await?;
-            say(format!("the network {} is ready after {:.1} s", network.name, began.elapsed().as_secs_f64()));
+            say(format!(
+                "the network {} is ready after {:.1} s",
+                network.name,
+                began.elapsed().as_secs_f64()
+            ));
         }
         print!("{}", summary(&network));
         say(next_commands(&network));
@@ -70,9 +82,12 @@ impl Up {
     /// The network that is there, or a new one.
     fn network(&self, folder: &Path) -> anyhow::Result<Network> {
         if let Some(network) = Network::read(folder)? {
-            let has = |wanted: Option<u16>, there: usize| wanted.is_none_or(|wanted| usize::from(wanted) == there);
+            let has = |wanted: Option<u16>, there: usize| {
+                wanted.is_none_or(|wanted| usize::from(wanted) == there)
+            };
             ensure!(
-                has(self.validators, network.validators.len()) && has(self.providers, network.providers.len()),
+                has(self.validators, network.validators.len())
+                    && has(self.providers, network.providers.len()),
                 "the network {} has {} validator(s) and {} provider(s); --fresh removes it and builds a new one, \
                  another --name builds one beside it",
                 network.name,
@@ -84,11 +99,21 @@ impl Up {
         // A build that was cut off: nothing of it was ever started.
         for entry in std::fs::read_dir(folder)? {
             let path = entry?.path();
-            let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+            let removed = if path.is_dir() {
+                std::fs::remove_dir_all(&path)
+            } else {
+                std::fs::remove_file(&path)
+            };
             removed.with_context(|| format!("cannot remove {}", path.display()))?;
         }
-        let size = Size { validators: self.validators.unwrap_or(4), providers: self.providers.unwrap_or(1) };
-        say(format!("building {} validator(s), {} provider(s)", size.validators, size.providers));
+        let size = Size {
+            validators: self.validators.unwrap_or(4),
+            providers: self.providers.unwrap_or(1),
+        };
+        say(format!(
+            "building {} validator(s), {} provider(s)",
+            size.validators, size.providers
+        ));
         build::build(folder, &self.place.name, size)
     }
 }
@@ -119,7 +144,10 @@ async fn start(network: &mut Network) -> anyhow::Result<()> {
         if let Some(engine) = &network.engine {
             build::set_engine(&provider, &engine.socket)?;
         }
-        let (ingress, daemon) = (network.start_ingress(&provider)?, network.start_daemon(&provider)?);
+        let (ingress, daemon) = (
+            network.start_ingress(&provider)?,
+            network.start_daemon(&provider)?,
+        );
         start_one(network, &ingress_of(&provider), &ingress)?;
         start_one(network, &provider.name, &daemon)?;
     }
@@ -146,7 +174,10 @@ fn start_one(network: &mut Network, name: &str, start: &Start) -> anyhow::Result
 
 /// Whether all processes run.
 fn is_complete(network: &Network) -> bool {
-    network.validators.iter().all(|one| network.is_alive(&one.name))
+    network
+        .validators
+        .iter()
+        .all(|one| network.is_alive(&one.name))
         && network.is_alive(FAUCET)
         && network
             .providers
@@ -156,17 +187,28 @@ fn is_complete(network: &Network) -> bool {
 
 /// Endpoints and accounts.
 fn summary(network: &Network) -> String {
-    let mut text = format!("network    {}\nchain id   {}\nfolder     {}\n", network.name, network.chain_id, network.folder.display());
+    let mut text = format!(
+        "network    {}\nchain id   {}\nfolder     {}\n",
+        network.name,
+        network.chain_id,
+        network.folder.display()
+    );
     for validator in &network.validators {
         text.push_str(&format!("rpc        {}\n", validator.rpc));
     }
     text.push_str(&format!("faucet     {}\n", network.faucet.url));
     for provider in &network.providers {
-        text.push_str(&format!("provider   {}  channel {}\n", provider.address, provider.channel));
+        text.push_str(&format!(
+            "provider   {}  channel {}\n",
+            provider.address, provider.channel
+        ));
     }
     for account in &network.accounts {
         let tokens = account.balance.0 / 1_000_000;
-        text.push_str(&format!("account    {}  {}  ({tokens} wlk at genesis)\n", account.address, account.name));
+        text.push_str(&format!(
+            "account    {}  {}  ({tokens} wlk at genesis)\n",
+            account.address, account.name
+        ));
     }
     text
 }

@@ -26,7 +26,11 @@ fn the_demo_counts_says_what_is_missing_and_leaves_nothing_behind() {
     }
     let (net, printed) = Net::up(&["--demo"]);
     let url = printed.lines().next_back().unwrap().to_owned();
-    let page = |url: &str| until("the page shows a number", || fetch(url).as_deref().and_then(count));
+    let page = |url: &str| {
+        until("the page shows a number", || {
+            fetch(url).as_deref().and_then(count)
+        })
+    };
     let first = page(&url);
     until("the counter grows", || (page(&url) > first).then_some(()));
 
@@ -49,16 +53,24 @@ fn the_demo_counts_says_what_is_missing_and_leaves_nothing_behind() {
     let stop = format!("/containers/{id}/stop?t=1");
     let stopped = block_on(over_socket(&socket, "POST", &stop, Default::default())).unwrap();
     assert!(stopped.status.is_success(), "{}", stopped.text());
-    until("the page says that the counter is gone", || fetch(&url).filter(|page| count(page).is_none()));
+    until("the page says that the counter is gone", || {
+        fetch(&url).filter(|page| count(page).is_none())
+    });
 
     net.down(&["--purge"]);
     assert!(!net.folder().exists());
     assert_eq!(strays(&net.folder()), []);
     let tables = output(Command::new("nft").args(["list", "tables"]));
     let tables = String::from_utf8_lossy(&tables.stdout).into_owned();
-    assert!(!tables.contains(&format!("welkin_{}", provider.instance)), "{tables}");
+    assert!(
+        !tables.contains(&format!("welkin_{}", provider.instance)),
+        "{tables}"
+    );
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-    assert!(!mounts.contains(net.folder().to_str().unwrap()), "a mount stayed");
+    assert!(
+        !mounts.contains(net.folder().to_str().unwrap()),
+        "a mount stayed"
+    );
 }
 
 #[test]
@@ -66,7 +78,13 @@ fn a_network_of_another_size_is_refused_with_the_remedy_and_bad_numbers_with_the
     let (net, _) = Net::up(&["--validators", "1", "--providers", "0"]);
     let up = |arguments: &[&str]| {
         let mut up = Command::new(program());
-        let place = ["up", "--name", &net.name, "--dir", net.dir.path().to_str().unwrap()];
+        let place = [
+            "up",
+            "--name",
+            &net.name,
+            "--dir",
+            net.dir.path().to_str().unwrap(),
+        ];
         let output = output(up.args(place).args(arguments));
         assert!(!output.status.success());
         assert_eq!(output.stdout, b"");

@@ -38,7 +38,10 @@ pub fn output(command: &mut Command) -> Output {
 /// Runs a program that must succeed; its stdout.
 pub fn run(command: &mut Command) -> String {
     let output = output(command);
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
     assert!(output.status.success(), "{command:?}\n{out}{err}");
     out.into_owned()
 }
@@ -58,25 +61,42 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 impl Net {
     /// A network of its own name, brought up with these arguments; what `up` printed.
     pub fn up(arguments: &[&str]) -> (Net, String) {
-        let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let turn = TURN
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let name = format!("test-{}", hex::encode(rand::random::<[u8; 4]>()));
-        let net = Net { dir: tempfile::tempdir().unwrap(), name, _turn: turn };
+        let net = Net {
+            dir: tempfile::tempdir().unwrap(),
+            name,
+            _turn: turn,
+        };
         let printed = net.again(arguments);
         (net, printed)
     }
 
     /// `up` again.
     pub fn again(&self, arguments: &[&str]) -> String {
-        run(Command::new(program()).arg("up").args(self.place()).args(arguments))
+        run(Command::new(program())
+            .arg("up")
+            .args(self.place())
+            .args(arguments))
     }
 
     /// `down`.
     pub fn down(&self, arguments: &[&str]) -> String {
-        run(Command::new(program()).arg("down").args(self.place()).args(arguments))
+        run(Command::new(program())
+            .arg("down")
+            .args(self.place())
+            .args(arguments))
     }
 
     fn place(&self) -> [String; 4] {
-        ["--name".into(), self.name.clone(), "--dir".into(), self.dir.path().display().to_string()]
+        [
+            "--name".into(),
+            self.name.clone(),
+            "--dir".into(),
+            self.dir.path().display().to_string(),
+        ]
     }
 
     /// The network's folder.
@@ -92,7 +112,10 @@ impl Net {
     /// The command line, as one of the test accounts.
     pub fn welkin(&self, account: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary("welkin").unwrap());
-        command.envs(demo::variables(&self.record()).unwrap().0).env("WELKIN_KEY", account).args(arguments);
+        command
+            .envs(demo::variables(&self.record()).unwrap().0)
+            .env("WELKIN_KEY", account)
+            .args(arguments);
         command
     }
 
@@ -111,22 +134,38 @@ impl Net {
             other => other.to_string(),
         };
         let lease = text(&deployed["leases"][0]["lease"]);
-        (text(&deployed["deployment"]), lease, text(&deployed["urls"][0]))
+        (
+            text(&deployed["deployment"]),
+            lease,
+            text(&deployed["urls"][0]),
+        )
     }
 }
 
 impl Drop for Net {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for entry in std::fs::read_dir(self.folder().join("logs")).into_iter().flatten().flatten() {
+            for entry in std::fs::read_dir(self.folder().join("logs"))
+                .into_iter()
+                .flatten()
+                .flatten()
+            {
                 let end = welkin_testnet::network::process::tail(&entry.path(), 15);
                 eprintln!("--- {}\n{end}", entry.path().display());
             }
         }
         let mut purge = Command::new(program());
-        let purged = purge.arg("down").args(self.place()).arg("--purge").stdin(Stdio::null()).status();
+        let purged = purge
+            .arg("down")
+            .args(self.place())
+            .arg("--purge")
+            .stdin(Stdio::null())
+            .status();
         if !purged.is_ok_and(|status| status.success()) {
-            eprintln!("the network {} could not be removed", self.folder().display());
+            eprintln!(
+                "the network {} could not be removed",
+                self.folder().display()
+            );
         }
     }
 }
@@ -138,11 +177,20 @@ pub fn program() -> &'static str {
 
 /// Fetches a URL; its body if the status is 200.
 pub fn fetch(url: &str) -> Option<String> {
-    let answer = block_on(welkin_testnet::network::http::over_tcp("GET", url, Default::default())).ok()?;
+    let answer = block_on(welkin_testnet::network::http::over_tcp(
+        "GET",
+        url,
+        Default::default(),
+    ))
+    .ok()?;
     (answer.status == 200).then(|| answer.text())
 }
 
 /// Runs asynchronous work to its end.
 pub fn block_on<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(work)
 }

@@ -12,14 +12,25 @@ fn logs_events_and_shells_come_over_the_channel_and_are_refused_to_others_and_af
     let (net, _) = Net::up(&["--validators", "1"]);
     let (deployment, lease, _) = net.deploy();
 
-    let mut follow =
-        net.welkin("alice", &["lease", "logs", "-f", &lease]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut follow = net
+        .welkin("alice", &["lease", "logs", "-f", &lease])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut first = [0; 9];
-    follow.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+    follow
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut first)
+        .unwrap();
     follow.kill().unwrap();
     follow.wait().unwrap();
     let logs = run(&mut net.welkin("alice", &["lease", "logs", &lease]));
-    assert!(logs.contains("listening on port 8080") && logs.contains("listening on port 8081"), "{logs}");
+    assert!(
+        logs.contains("listening on port 8080") && logs.contains("listening on port 8081"),
+        "{logs}"
+    );
     assert!(!run(&mut net.welkin("alice", &["lease", "events", &lease])).is_empty());
 
     let shell = |account: &str, command: &[&str]| {
@@ -27,23 +38,44 @@ fn logs_events_and_shells_come_over_the_channel_and_are_refused_to_others_and_af
         arguments.extend(command);
         net.welkin(account, &arguments)
     };
-    assert_eq!(output(&mut shell("alice", &["sh", "-c", "exit 7"])).status.code(), Some(7));
-    let mut cat = shell("alice", &["cat"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    assert_eq!(
+        output(&mut shell("alice", &["sh", "-c", "exit 7"]))
+            .status
+            .code(),
+        Some(7)
+    );
+    let mut cat = shell("alice", &["cat"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     cat.stdin.take().unwrap().write_all(b"x\n").unwrap();
     let ended = cat.wait_with_output().unwrap();
     assert!(ended.status.success());
     assert_eq!(ended.stdout, b"x\n");
 
-    assert_eq!(output(&mut net.welkin("bob", &["lease", "logs", &lease])).status.code(), Some(5));
-    assert_eq!(output(&mut shell("bob", &["true"])).status.code(), Some(255));
+    assert_eq!(
+        output(&mut net.welkin("bob", &["lease", "logs", &lease]))
+            .status
+            .code(),
+        Some(5)
+    );
+    assert_eq!(
+        output(&mut shell("bob", &["true"])).status.code(),
+        Some(255)
+    );
     run(&mut net.welkin("alice", &["deployment", "close", &deployment]));
     until("the lease is refused", || {
-        (!output(&mut net.welkin("alice", &["lease", "logs", &lease])).status.success()).then_some(())
+        (!output(&mut net.welkin("alice", &["lease", "logs", &lease]))
+            .status
+            .success())
+        .then_some(())
     });
 }
 
 #[test]
-fn an_application_answers_while_its_provider_is_dead_and_a_lease_closed_meanwhile_is_gone_after_its_start() {
+fn an_application_answers_while_its_provider_is_dead_and_a_lease_closed_meanwhile_is_gone_after_its_start()
+ {
     if no_engine("the provider's death") {
         return;
     }
@@ -64,5 +96,7 @@ fn an_application_answers_while_its_provider_is_dead_and_a_lease_closed_meanwhil
     run(&mut net.welkin("alice", &["deployment", "close", &deployment]));
     assert!(fetch(&url).is_some(), "nobody is there to end it");
     net.again(&[]);
-    until("the application is gone", || fetch(&url).is_none().then_some(()));
+    until("the application is gone", || {
+        fetch(&url).is_none().then_some(())
+    });
 }

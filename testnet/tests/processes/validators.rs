@@ -28,11 +28,17 @@ impl Load {
     fn start(net: &Net) -> Load {
         let network = net.record();
         let password = std::fs::read_to_string(network.home.join("password")).unwrap();
-        let key = Keyring::new(network.home.join("keys")).open("bob", &password).unwrap();
+        let key = Keyring::new(network.home.join("keys"))
+            .open("bob", &password)
+            .unwrap();
         let to = network.accounts[2].address;
         let folder = network.folder.join("load");
         std::fs::create_dir_all(&folder).unwrap();
-        let nodes = network.validators.iter().map(|one| one.rpc.clone()).collect();
+        let nodes = network
+            .validators
+            .iter()
+            .map(|one| one.rpc.clone())
+            .collect();
         let config = Config::new(nodes, folder, Trust::File(network.genesis.clone()));
         let stop = Arc::new(AtomicBool::new(false));
         let asked = stop.clone();
@@ -42,8 +48,15 @@ impl Load {
             let chain = Chain::connect(config).await.unwrap();
             let mut acknowledged = Vec::new();
             while !asked.load(Ordering::SeqCst) {
-                let transfer = call::<Accounts>(&Call::Transfer { to, amount: Amount(1) });
-                let sent = tokio::time::timeout(Duration::from_secs(20), chain.submit(&key, vec![transfer])).await;
+                let transfer = call::<Accounts>(&Call::Transfer {
+                    to,
+                    amount: Amount(1),
+                });
+                let sent = tokio::time::timeout(
+                    Duration::from_secs(20),
+                    chain.submit(&key, vec![transfer]),
+                )
+                .await;
                 // What fails while nodes are down was not acknowledged.
                 if let Ok(Ok(receipt)) = sent {
                     acknowledged.push((receipt.id, receipt.height));
@@ -54,7 +67,11 @@ impl Load {
             }
             acknowledged
         };
-        Load { stop, acknowledged: count, thread: Some(std::thread::spawn(move || block_on(work))) }
+        Load {
+            stop,
+            acknowledged: count,
+            thread: Some(std::thread::spawn(move || block_on(work))),
+        }
     }
 
     fn end(mut self) -> Vec<(Hash, u64)> {
@@ -74,7 +91,9 @@ fn assert_all_there(network: &Network, acknowledged: &[(Hash, u64)]) {
     for validator in &network.validators {
         let rpc = RpcClient::new(&[&validator.rpc], Default::default()).unwrap();
         for (id, at) in acknowledged {
-            let found = until("a validator has what was acknowledged", || block_on(rpc.tx(id)).ok().flatten());
+            let found = until("a validator has what was acknowledged", || {
+                block_on(rpc.tx(id)).ok().flatten()
+            });
             assert_eq!(found.value.height, *at, "{id} moved on {}", validator.name);
         }
     }
@@ -82,16 +101,26 @@ fn assert_all_there(network: &Network, acknowledged: &[(Hash, u64)]) {
 
 /// All validators have the same block at the lowest of their heights.
 fn assert_no_fork(network: &Network) {
-    let common = network.validators.iter().map(|one| until("it answers", || height(one))).min().unwrap();
+    let common = network
+        .validators
+        .iter()
+        .map(|one| until("it answers", || height(one)))
+        .min()
+        .unwrap();
     let blocks: Vec<_> = network
         .validators
         .iter()
         .map(|one| {
             let rpc = RpcClient::new(&[&one.rpc], Default::default()).unwrap();
-            until("it has the block", || block_on(rpc.block(common)).ok()).value.block_id
+            until("it has the block", || block_on(rpc.block(common)).ok())
+                .value
+                .block_id
         })
         .collect();
-    assert!(blocks.iter().all(|block| *block == blocks[0]), "they differ at height {common}");
+    assert!(
+        blocks.iter().all(|block| *block == blocks[0]),
+        "they differ at height {common}"
+    );
 }
 
 #[test]
@@ -102,16 +131,22 @@ fn one_validator_of_four_is_killed_under_load_and_signs_again_after_it_came_back
     let (killed, others) = network.validators.split_first().unwrap();
     network.processes[&killed.name].kill().unwrap();
     let before = until("another answers", || height(&others[0]));
-    until("blocks go on without it", || height(&others[0]).filter(|height| *height > before + 3));
+    until("blocks go on without it", || {
+        height(&others[0]).filter(|height| *height > before + 3)
+    });
 
     net.again(&[]);
     let network = net.record();
     let now = until("another answers", || height(&others[0]));
-    until("it has caught up", || height(killed).filter(|height| *height >= now));
+    until("it has caught up", || {
+        height(killed).filter(|height| *height >= now)
+    });
     // It signs again when the others cannot go on without it: three of four are needed.
     network.processes[&others[0].name].kill().unwrap();
     let now = until("it answers", || height(killed));
-    until("it signs", || height(killed).filter(|height| *height > now + 3));
+    until("it signs", || {
+        height(killed).filter(|height| *height > now + 3)
+    });
     net.again(&[]);
     let acknowledged = load.end();
     assert!(!acknowledged.is_empty());
@@ -130,7 +165,9 @@ fn all_four_are_killed_at_once_ten_times_and_nothing_acknowledged_is_lost() {
             (load.acknowledged.load(Ordering::SeqCst) > before).then_some(())
         });
         for validator in &network.validators {
-            network.processes[&validator.name].signal(Signal::KILL).unwrap();
+            network.processes[&validator.name]
+                .signal(Signal::KILL)
+                .unwrap();
         }
         for validator in &network.validators {
             assert!(network.processes[&validator.name].wait(Duration::from_secs(30)));
@@ -147,6 +184,9 @@ fn all_four_are_killed_at_once_ten_times_and_nothing_acknowledged_is_lost() {
     let rpc = RpcClient::new(&[&network.validators[0].rpc], Default::default()).unwrap();
     for at in 1..=newest {
         let block = block_on(rpc.block(at)).unwrap().value.block;
-        assert!(block.evidence.0.is_empty(), "a validator signed twice; the evidence is in block {at}");
+        assert!(
+            block.evidence.0.is_empty(),
+            "a validator signed twice; the evidence is in block {at}"
+        );
     }
 }
