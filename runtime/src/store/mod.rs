@@ -143,6 +143,12 @@ impl Batch {
     }
 }
 
+impl From<BTreeMap<Vec<u8>, Option<Vec<u8>>>> for Batch {
+    fn from(writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>) -> Batch {
+        Batch { writes }
+    }
+}
+
 impl IntoIterator for Batch {
     type Item = (Vec<u8>, Option<Vec<u8>>);
     type IntoIter = std::collections::btree_map::IntoIter<Vec<u8>, Option<Vec<u8>>>;

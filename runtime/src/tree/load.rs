@@ -72,13 +72,7 @@ impl Loader {
         let before = self.records.unversioned(self.slot.clone());
         let mut update = Update::new(&before, &mut self.cache);
         let slot = update.run(part)?;
-        let mut batch = Batch::default();
-        for (key, value) in update.written {
-            match value {
-                Some(value) => batch.put(key, value),
-                None => batch.delete(key),
-            }
-        }
+        let batch = Batch::from(update.written);
         self.records.store.commit(batch, self.version)?;
         self.slot = slot;
         Ok(())

@@ -41,6 +41,7 @@
 //! No write to a store but in [`StateTree::load`]; no forks (a version is committed only when its
 //! block is decided); no repair: a tree that does not verify is made again.
 
+mod bucket;
 mod cache;
 mod error;
 pub mod hash;
@@ -87,7 +88,7 @@ const PRUNED_PER_COMMIT: usize = 4;
 pub struct TreeConfig {
     /// How many versions stay readable, the newest included; at least 1.
     pub keep_versions: usize,
-    /// Memory for the hashes of leaves, about 60 bytes a key. Without them a changed key costs
+    /// Memory for the hashes of leaves, about 100 bytes a key. Without them a changed key costs
     /// a read of its neighbours.
     pub leaf_cache_bytes: usize,
     /// Memory for what was written last: busy accounts are read from it.
@@ -100,7 +101,7 @@ impl Default for TreeConfig {
     fn default() -> TreeConfig {
         TreeConfig {
             keep_versions: 100,
-            leaf_cache_bytes: 8 << 20,
+            leaf_cache_bytes: 16 << 20,
             recent_cache_bytes: 8 << 20,
             undo_cache_bytes: 2 << 20,
         }
@@ -223,14 +224,8 @@ impl StateTree {
         written: Written,
         replaced: Replaced,
     ) -> (Hash, Batch) {
-        let mut batch = Batch::default();
+        let mut batch = Batch::from(written.clone());
         batch.put(layout::root(version), root_record(root.as_ref()));
-        for (key, value) in &written {
-            match value {
-                Some(value) => batch.put(key.clone(), value.clone()),
-                None => batch.delete(key.clone()),
-            }
-        }
         let (undo, records) = Undo::new(version, replaced);
         let hash = root
             .as_ref()
@@ -246,9 +241,7 @@ impl StateTree {
         }
         for (key, record) in &written {
             let bytes = record.as_ref().map_or(0, Vec::len);
-            memory
-                .recent
-                .put(key.clone(), (version, record.clone()), bytes);
+            memory.recent.put(key, (version, record.clone()), bytes);
         }
         memory.roots.insert(version, root);
         memory

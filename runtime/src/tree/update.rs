@@ -4,15 +4,14 @@
 //! the state before through a [`View`] and gathers records; nothing is written here.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::crypto::blake3_hash;
 use crate::state::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Writes};
-use crate::types::Hash;
 
-use super::cache::{LeafCache, Leaves};
+use super::bucket::{Bucket, Change, LeafRef};
+use super::cache::LeafCache;
 use super::error::TreeError;
-use super::hash::{fold, leaf_hash};
+use super::hash::leaf_hash;
 use super::layout;
 use super::page::{Page, Slot};
 use super::path::{Path, nibble};
@@ -27,12 +26,6 @@ pub const SPLIT_ABOVE: usize = 32;
 /// and goes does not turn one into the other each time.
 pub const JOIN_UP_TO: u64 = 16;
 
-/// A changed key with the hash of its leaf, `None` where it is removed.
-type Change<'w> = (&'w [u8], Option<Hash>);
-
-/// Leaves in order.
-type LeafRef<'a> = (&'a [u8], Hash);
-
 /// The gathering of one version.
 pub struct Update<'a> {
     before: &'a View<'a>,
@@ -42,7 +35,7 @@ pub struct Update<'a> {
     /// The old ones.
     pub replaced: Replaced,
     /// The buckets that changed.
-    buckets: BTreeMap<Path, Arc<Leaves>>,
+    buckets: BTreeMap<Path, Bucket>,
 }
 
 impl<'a> Update<'a> {
@@ -68,9 +61,9 @@ impl<'a> Update<'a> {
             }
         }
         let root = self.slot(&Path::root(), self.before.root_slot().cloned(), &changes)?;
-        for (at, leaves) in std::mem::take(&mut self.buckets) {
-            let bytes = leaves.size_bytes();
-            self.cache.put(at.as_bytes().to_vec(), leaves, bytes);
+        for (at, bucket) in std::mem::take(&mut self.buckets) {
+            let bytes = bucket.size_bytes();
+            self.cache.put(at.as_bytes(), bucket, bytes);
         }
         Ok(root)
     }
@@ -130,8 +123,11 @@ impl<'a> Update<'a> {
             return self.build(at, &merge([].into_iter(), 0, changes)?);
         };
         let Some(path) = slot.page.clone() else {
-            let leaves = self.leaves(at, slot.count)?;
-            return self.build(at, &merge(leaves.iter(), leaves.len(), changes)?);
+            let mut bucket = self.take_bucket(at, slot.count)?;
+            if bucket.update(changes) {
+                return Ok(Some(self.keep_bucket(at, bucket)));
+            }
+            return self.build(at, &merge(bucket.iter(), bucket.len(), changes)?);
         };
         let nibbles = path.common_nibbles(first).min(path.common_nibbles(last));
         if nibbles == path.nibbles() {
@@ -194,7 +190,7 @@ impl<'a> Update<'a> {
             let mut parts = Vec::new();
             for (nibble, slot) in page.slots.iter().enumerate() {
                 if let Some(slot) = slot {
-                    parts.push(self.leaves(&path.child(nibble), slot.count)?);
+                    parts.push(self.take_bucket(&path.child(nibble), slot.count)?);
                 }
             }
             let mut leaves = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
@@ -242,31 +238,31 @@ impl<'a> Update<'a> {
     }
 
     fn bucket(&mut self, at: &Path, leaves: &[LeafRef<'_>]) -> Option<Slot> {
-        if leaves.is_empty() {
-            return None;
-        }
-        self.buckets
-            .insert(at.clone(), Arc::new(Leaves::pack(leaves)));
-        Some(Slot {
-            count: leaves.len() as u64,
-            hash: fold(leaves),
-            page: None,
-        })
+        (!leaves.is_empty()).then(|| self.keep_bucket(at, Bucket::of(leaves)))
     }
 
-    /// The leaves of the bucket at `at`, of which there must be `count`.
-    fn leaves(&mut self, at: &Path, count: u64) -> Result<Arc<Leaves>, TreeError> {
+    fn keep_bucket(&mut self, at: &Path, bucket: Bucket) -> Slot {
+        let slot = Slot {
+            count: bucket.len() as u64,
+            hash: bucket.hash(),
+            page: None,
+        };
+        self.buckets.insert(at.clone(), bucket);
+        slot
+    }
+
+    /// The bucket at `at`, which must have `count` leaves, from wherever it is known.
+    fn take_bucket(&mut self, at: &Path, count: u64) -> Result<Bucket, TreeError> {
         let known = self
             .buckets
-            .get(at)
-            .or_else(|| self.cache.get(at.as_bytes()))
-            .cloned();
-        if let Some(leaves) = known.filter(|leaves| leaves.len() as u64 == count) {
-            return Ok(leaves);
+            .remove(at)
+            .or_else(|| self.cache.take(at.as_bytes()));
+        if let Some(bucket) = known.filter(|bucket| bucket.len() as u64 == count) {
+            return Ok(bucket);
         }
         let (from, to) = at.bounds();
         let pairs = self.before.pairs(&from, &to, usize::MAX)?;
-        if pairs.len() as u64 != count {
+        if pairs.len() as u64 != count || count == 0 {
             return Err(TreeError::Damaged(format!(
                 "{} keys begin with {}, {count} should",
                 pairs.len(),
@@ -274,13 +270,11 @@ impl<'a> Update<'a> {
             )));
         }
         let leaf = |(key, value): &(Vec<u8>, Vec<u8>)| leaf_hash(key, &blake3_hash(value));
-        let hashes = pairs.iter().map(leaf);
         let leaves: Vec<LeafRef<'_>> = pairs
             .iter()
-            .zip(hashes)
-            .map(|((key, _), hash)| (key.as_slice(), hash))
+            .map(|pair| (pair.0.as_slice(), leaf(pair)))
             .collect();
-        Ok(Arc::new(Leaves::pack(&leaves)))
+        Ok(Bucket::of(&leaves))
     }
 
     fn put_page(&mut self, path: &Path, before: Option<Page>, after: Option<Page>) {
