@@ -67,7 +67,10 @@ struct Life {
 
 impl Life {
     fn new() -> Life {
-        let (validator, payer) = (SigningKey::from_seed(&[1; 32]), SigningKey::from_seed(&[2; 32]));
+        let (validator, payer) = (
+            SigningKey::from_seed(&[1; 32]),
+            SigningKey::from_seed(&[2; 32]),
+        );
         let public_key = PublicKey(validator.public_key());
         let member = GenesisValidator {
             address: public_key.address(),
@@ -76,7 +79,10 @@ impl Life {
             name: "only".to_owned(),
         };
         let app_state = AppState::for_testnet([(payer.address(), Amount(1_000_000_000))]).to_json();
-        let time = Timestamp { seconds: 1_700_000_000, nanos: 0 };
+        let time = Timestamp {
+            seconds: 1_700_000_000,
+            nanos: 0,
+        };
         Life {
             genesis: Arc::new(init::genesis("test-1", time, vec![member], app_state)),
             validator,
@@ -97,6 +103,7 @@ impl Life {
                 config: StoreConfig::default(),
             },
             tree: TreeConfig::default(),
+            snapshots: None,
             runtime: RUNTIME,
             genesis: self.genesis.clone(),
             salt: 7,
@@ -112,7 +119,9 @@ impl Life {
         let id = Transaction::id(&raw);
         let proposer = tip.chain.validators.proposer().address;
         let evidence = EvidenceList::default();
-        let block = tip.chain.make_block(vec![raw], evidence, tip.seen.clone(), proposer);
+        let block = tip
+            .chain
+            .make_block(vec![raw], evidence, tip.seen.clone(), proposer);
         let block_id = block.id(&block.part_set());
         let mut vote = Vote {
             vote_type: VoteType::Precommit,
@@ -127,20 +136,42 @@ impl Life {
         let bytes = vote.sign_bytes(&self.genesis.chain_id);
         vote.signature = Some(Signature(self.validator.sign(&bytes)));
         let signatures = vec![CommitSig::of_vote(&vote, &block_id)];
-        let commit = Commit { height: vote.height, round: 0, block_id, signatures };
+        let commit = Commit {
+            height: vote.height,
+            round: 0,
+            block_id,
+            signatures,
+        };
         let bytes = block.encode();
-        let decision = Decision { block: Arc::new(block), block_id, bytes, commit };
+        let decision = Decision {
+            block: Arc::new(block),
+            block_id,
+            bytes,
+            commit,
+        };
         let committed = ledger.commit(&decision).unwrap().unwrap();
-        assert_eq!(committed.results.tx_results[0].code, 0, "{:?}", committed.results.tx_results);
+        assert_eq!(
+            committed.results.tx_results[0].code, 0,
+            "{:?}",
+            committed.results.tx_results
+        );
         self.acknowledged.push(id);
     }
 
     fn transfer(&self, ledger: &Ledger) -> Vec<u8> {
-        let call = accounts::Call::Transfer { to: TO, amount: Amount(1) };
+        let call = accounts::Call::Transfer {
+            to: TO,
+            amount: Amount(1),
+        };
         let call = RUNTIME.call_of::<Accounts>(&call).unwrap();
         let sequence = self.acknowledged.len() as u64;
         let (gas_limit, fee) = (100_000, Amount(2_000));
-        let terms = Terms { sequence, expiry_height: 1_000_000, gas_limit, fee };
+        let terms = Terms {
+            sequence,
+            expiry_height: 1_000_000,
+            gas_limit,
+            fee,
+        };
         let body = Body::new(ledger.info(), self.payer.public_key(), terms, vec![call]);
         body.sign(&self.payer).encode()
     }
@@ -152,11 +183,16 @@ impl Life {
         assert_eq!(tip.height(), done, "end {seed}: height");
         for (height, id) in (1..).zip(&self.acknowledged) {
             let found = ledger.transaction(id).unwrap();
-            let place = found.unwrap_or_else(|| panic!("end {seed}: transaction {height}")).place;
+            let place = found
+                .unwrap_or_else(|| panic!("end {seed}: transaction {height}"))
+                .place;
             assert_eq!(place.height, height);
             assert_eq!(ledger.results(height).unwrap().tx_results[0].code, 0);
         }
-        assert_eq!(ledger.tree().root(tip.version()).unwrap().0, tip.chain.app_hash.0[..]);
+        assert_eq!(
+            ledger.tree().root(tip.version()).unwrap().0,
+            tip.chain.app_hash.0[..]
+        );
         if done > 0 {
             assert_eq!(balance(ledger), done, "end {seed}: balance");
         }
@@ -180,9 +216,18 @@ impl Life {
 fn balance(ledger: &Ledger) -> u64 {
     let query = accounts::Query::Account { address: TO };
     let query = borsh::to_vec(&query).unwrap();
-    let what = QueryKind::Module { module: "accounts".to_owned(), query };
+    let what = QueryKind::Module {
+        module: "accounts".to_owned(),
+        query,
+    };
     let height = ledger.state_heights().newest;
-    let answer = ledger.query(&Query { what, height, prove: false }).unwrap();
+    let answer = ledger
+        .query(&Query {
+            what,
+            height,
+            prove: false,
+        })
+        .unwrap();
     match borsh::from_slice(&answer.value).unwrap() {
         accounts::Answer::Account(account) => account.balance.0,
         other => panic!("{other:?}"),
@@ -204,7 +249,9 @@ impl Image {
                     folders.push(path);
                 } else if let Ok(bytes) = fs::read(&path) {
                     // One that is gone by now was temporary.
-                    image.0.insert(path.strip_prefix(folder).unwrap().to_owned(), bytes);
+                    image
+                        .0
+                        .insert(path.strip_prefix(folder).unwrap().to_owned(), bytes);
                 }
             }
         }
