@@ -1,7 +1,7 @@
 //! Who is let in: bans by identity, and bounds on connections with one peer and from one place.
 //!
-//! A libp2p behaviour without a protocol. It stands first in every network's behaviour, so that what it refuses
-//! costs nothing further.
+//! A libp2p behaviour without a protocol. It stands first in every network's behaviour, so that
+//! what it refuses costs nothing further.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -87,7 +87,8 @@ impl Admission {
     }
 }
 
-/// The place of an address: its IPv4 address, or the /64 of its IPv6 address, which one customer gets whole.
+/// The place of an address: its IPv4 address, or the /64 of its IPv6 address, which one customer
+/// gets whole.
 fn place(address: &Multiaddr) -> Option<IpAddr> {
     address.iter().find_map(|part| match part {
         Protocol::Ip4(ip) => Some(IpAddr::V4(ip)),

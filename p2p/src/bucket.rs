@@ -1,4 +1,5 @@
-//! A token bucket: so much at once, so much per second after that. Pure: the caller brings the time.
+//! A token bucket: so much at once, so much per second after that. Pure: the caller brings the
+//! time.
 
 use std::time::Instant;
 

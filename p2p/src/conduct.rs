@@ -1,8 +1,8 @@
 //! What peers did wrong, and what follows from it. Pure: the caller brings the time.
 //!
-//! Every offence adds points, points fade with time. A peer with [`GRAYLIST`] points is no longer listened to,
-//! one with [`BAN`] points is cut off for a while, each time for longer. Points outlive the connection, so
-//! reconnecting does not wash them off.
+//! Every offence adds points, points fade with time. A peer with [`GRAYLIST`] points is no longer
+//! listened to, one with [`BAN`] points is cut off for a while, each time for longer. Points
+//! outlive the connection, so reconnecting does not wash them off.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,7 +31,8 @@ const REMEMBERED: usize = 1024;
 /// Something that a peer should not have done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelValue)]
 pub enum Offence {
-    /// It forwarded a message that is invalid by itself (the verdict was [`Reject`](crate::chain::Verdict)).
+    /// It forwarded a message that is invalid by itself (the verdict was
+    /// [`Reject`](crate::chain::Verdict)).
     Invalid,
     /// It sent bytes that do not follow the protocol.
     Malformed,

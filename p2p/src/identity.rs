@@ -1,7 +1,7 @@
 //! Who a peer is: an ed25519 key, seen by others as a [`PeerId`].
 //!
-//! A peer id of an ed25519 key holds the key itself (libp2p peer-ids specification: "inline" multihash),
-//! so the two convert into each other without a table.
+//! A peer id of an ed25519 key holds the key itself (libp2p peer-ids specification: "inline"
+//! multihash), so the two convert into each other without a table.
 
 use std::str::FromStr;
 
@@ -28,12 +28,14 @@ pub enum IdentityError {
     NotAnAddress(String),
     /// The address lacks the identity of the peer that is expected there.
     #[error(
-        "address {0} does not end in /p2p/PEER_ID, so nobody could tell whether the right peer answers"
+        "address {0} does not end in /p2p/PEER_ID, so nobody could tell whether \
+         the right peer answers"
     )]
     NoPeerId(Multiaddr),
 }
 
-/// The identity made from the 32 secret bytes of an ed25519 key (the seed, as `node_key.json` starts with it).
+/// The identity made from the 32 secret bytes of an ed25519 key (the seed, as `node_key.json`
+/// starts with it).
 #[must_use]
 pub fn keypair_from_secret(secret: [u8; 32]) -> Keypair {
     Keypair::ed25519_from_bytes(secret).expect("any 32 bytes are an ed25519 seed")

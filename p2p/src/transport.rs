@@ -76,8 +76,8 @@ pub(crate) fn build_swarm<B: NetworkBehaviour>(
 
 /// Dials a known peer at any of these addresses, unless it is connected or being dialled.
 ///
-/// From a port of its own: sharing the listening port (libp2p's default) makes a quick reconnection collide with
-/// the remains of the last connection.
+/// From a port of its own: sharing the listening port (libp2p's default) makes a quick reconnection
+/// collide with the remains of the last connection.
 pub(crate) fn dial_peer(peer: PeerId, addresses: Vec<Multiaddr>) -> DialOpts {
     DialOpts::peer_id(peer)
         .condition(PeerCondition::DisconnectedAndNotDialing)
@@ -139,7 +139,8 @@ pub(crate) async fn listen<B: NetworkBehaviour>(
     Ok(listening)
 }
 
-/// Waits until a dropped swarm has given its ports back: QUIC's are held until its connections have said goodbye.
+/// Waits until a dropped swarm has given its ports back: QUIC's are held until its connections have
+/// said goodbye.
 pub(crate) async fn wait_until_free(addresses: &[Multiaddr]) {
     let deadline = tokio::time::Instant::now() + GOODBYE_TIMEOUT;
     while addresses.iter().any(|address| check_free(address).is_err())
@@ -149,8 +150,8 @@ pub(crate) async fn wait_until_free(addresses: &[Multiaddr]) {
     }
 }
 
-/// Fails if somebody else uses the port. libp2p listens with `SO_REUSEPORT`, which would let two nodes of one
-/// user share a port silently, each getting half of the connections.
+/// Fails if somebody else uses the port. libp2p listens with `SO_REUSEPORT`, which would let two
+/// nodes of one user share a port silently, each getting half of the connections.
 pub(crate) fn check_free(address: &Multiaddr) -> io::Result<()> {
     let mut parts = address.iter();
     let ip = match parts.next() {

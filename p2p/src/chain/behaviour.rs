@@ -17,7 +17,8 @@ use crate::conduct::Conduct;
 /// Requests at once on one connection, both directions together.
 pub(crate) const REQUEST_STREAMS: u32 = 48;
 
-/// What runs on every connection. The order matters: admission refuses before anything else is asked.
+/// What runs on every connection. The order matters: admission refuses before anything else is
+/// asked.
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
     admission: Admission,
@@ -58,7 +59,8 @@ pub(crate) fn behaviour(config: &Config, parts: Parts<'_>) -> Result<Behaviour, 
     let request_protocol = StreamProtocol::try_from_owned(format!("/welkin/{network}/request/1"))
         .map_err(|error| format!("protocol name: {error}"))?;
     let request_config = request_response::Config::default()
-        // Twice, so that the asker's own clock is the first to run out, and not the answering side's.
+        // Twice, so that the asker's own clock is the first to run out, and not the answering
+        // side's.
         .with_request_timeout(config.request_timeout * 2)
         .with_max_concurrent_streams(REQUEST_STREAMS as usize);
     let admission_limits = admission::Limits {

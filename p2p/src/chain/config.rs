@@ -14,9 +14,11 @@ pub struct Config {
     pub genesis_hash: [u8; 32],
     /// Where to listen, TCP (`/ip4/0.0.0.0/tcp/26656`) and QUIC (`/ip4/0.0.0.0/udp/26656/quic-v1`).
     pub listen: Vec<Multiaddr>,
-    /// Peers to stay connected to for ever, each ending in `/p2p/PEER_ID`. Several addresses of one peer are tried at once.
+    /// Peers to stay connected to for ever, each ending in `/p2p/PEER_ID`. Several addresses of one
+    /// peer are tried at once.
     pub persistent_peers: Vec<Multiaddr>,
-    /// Peers that get every message directly (the other validators, up to 16). Both sides must list each other.
+    /// Peers that get every message directly (the other validators, up to 16). Both sides must list
+    /// each other.
     pub explicit_peers: Vec<PeerId>,
     /// How long a request may take.
     pub request_timeout: Duration,
@@ -77,8 +79,8 @@ impl Default for ConnectionLimits {
 
 /// How fast a single peer may send, by topic (messages and bytes) and by protocol (requests).
 ///
-/// What exceeds a rate is dropped and costs the peer a point; the defaults are several times what an honest
-/// neighbour sends under full load.
+/// What exceeds a rate is dropped and costs the peer a point; the defaults are several times what
+/// an honest neighbour sends under full load.
 #[derive(Clone, Copy, Debug)]
 pub struct Rates {
     /// Messages on [`Topic::Consensus`].

@@ -1,4 +1,5 @@
-//! The network's task: between the node's commands and the swarm's events. It waits for nothing else.
+//! The network's task: between the node's commands and the swarm's events. It waits for nothing
+//! else.
 
 use std::time::{Duration, Instant};
 
@@ -64,7 +65,9 @@ impl Driver {
                         break;
                     }
                 }
-                Some((token, verdict)) = self.ends.verdicts.recv() => self.on_verdict(&token, verdict),
+                Some((token, verdict)) = self.ends.verdicts.recv() => {
+                    self.on_verdict(&token, verdict);
+                }
                 answered = self.requests.next_answered() => {
                     self.requests.reply(&mut self.swarm.behaviour_mut().requests, answered);
                 }
@@ -208,7 +211,7 @@ impl Driver {
             SwarmEvent::OutgoingConnectionError { error, .. } => {
                 self.ends.metrics.connections_refused.inc();
                 if let DialError::WrongPeerId { obtained, address } = &error {
-                    tracing::warn!(target: LOG_TARGET, %address, %obtained, "another peer answers here");
+                    tracing::warn!(target: LOG_TARGET, %address, %obtained, "another peer is here");
                 } else {
                     tracing::debug!(target: LOG_TARGET, %error, "dial failed");
                 }

@@ -1,8 +1,9 @@
 //! gossipsub, set up for a small set of validators, and a guard around it.
 //!
-//! The guard tells the [`Inspector`] who is speaking, and notices what gossipsub hides: a peer whose stream was
-//! closed because its bytes made no sense (a frame above the limit, a broken encoding) opens another one on the
-//! same connection. An honest peer never needs a second stream on one connection.
+//! The guard tells the [`Inspector`] who is speaking, and notices what gossipsub hides. Bytes that
+//! make no sense (a frame above the limit, a broken encoding) cost their sender its stream, and
+//! nothing that it sends there is heard any more. To be heard again it has to open another stream
+//! on the same connection, which an honest peer never does, and which is held against it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::task::{Context, Poll};

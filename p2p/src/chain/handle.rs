@@ -14,7 +14,8 @@ use crate::conduct::Offence;
 
 /// Publications, requests and dials that wait for the network task. Full: the caller is told.
 const COMMANDS: usize = 1024;
-/// Verdicts that wait. As many as messages can be with the node at once; full: the message is simply not forwarded.
+/// Verdicts that wait. As many as messages can be with the node at once; full: the message is
+/// simply not forwarded.
 const VERDICTS: usize = 4096;
 
 /// What the network task is asked to do.
@@ -124,7 +125,8 @@ impl Handle {
     /// A message equal to one published or received within the last minute is not sent again.
     ///
     /// # Errors
-    /// [`PublishError::TooLarge`], [`PublishError::Busy`] (nothing was queued), [`PublishError::Stopped`].
+    /// [`PublishError::TooLarge`], [`PublishError::Busy`] (nothing was queued),
+    /// [`PublishError::Stopped`].
     pub fn publish(&self, topic: Topic, data: impl Into<Bytes>) -> Result<(), PublishError> {
         let data = data.into();
         let (bytes, limit) = (data.len(), topic.max_bytes());
@@ -184,7 +186,8 @@ impl Handle {
         }
     }
 
-    /// Says what a received message turned out to be. Only an accepted message is forwarded, within two seconds.
+    /// Says what a received message turned out to be. Only an accepted message is forwarded, within
+    /// two seconds.
     pub fn report(&self, token: MessageToken, verdict: Verdict) {
         if self.verdicts.try_send((token, verdict)).is_err() {
             self.metrics.commands_refused.inc();
@@ -238,7 +241,8 @@ impl Handle {
         &self.metrics
     }
 
-    /// Ends the network: connections are closed, events end, every later call says so. Waits until that is done.
+    /// Ends the network: connections are closed, events end, every later call says so. Waits until
+    /// that is done.
     pub async fn stop(&self) {
         if self.commands.send(Command::Stop).await.is_ok() {
             self.stopped().await;

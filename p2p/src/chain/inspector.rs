@@ -1,8 +1,8 @@
 //! Looks at every gossiped message before gossipsub remembers, delivers or forwards it.
 //!
-//! gossipsub itself neither tells who sent a bad message nor drops one early; its score would notice later, on
-//! average. This inspector is its data transform, so it sees each message first, and [`GuardedGossip`] tells it
-//! which peer is speaking.
+//! gossipsub itself neither tells who sent a bad message nor drops one early; its score would
+//! notice later, on average. This inspector is its data transform, so it sees each message first,
+//! and [`GuardedGossip`] tells it which peer is speaking.
 //!
 //! A message on the wire is its data and one flag byte at the end: [`DIRECT`] or [`RELAY`].
 //!
@@ -21,7 +21,8 @@ use super::metrics::{DropLabel, DropReason, Metrics};
 use super::types::Topic;
 use crate::conduct::{Conduct, Offence};
 
-/// The author has reached every validator itself: validators need not pass the message on to each other.
+/// The author has reached every validator itself: validators need not pass the message on to each
+/// other.
 pub(crate) const DIRECT: u8 = 0;
 /// The author has not reached every validator: pass the message on to everybody.
 pub(crate) const RELAY: u8 = 1;
@@ -95,12 +96,13 @@ impl Inspector {
         if data.len() > topic.max_bytes() {
             return Some((Some(topic), DropReason::Oversized));
         }
-        if self.conduct.is_graylisted(&peer) {
-            return Some((Some(topic), DropReason::Graylisted));
-        }
         let now = Instant::now();
-        let admitted = self.with_state(|state| state.meters.message(peer, topic, data.len(), now));
-        (!admitted).then_some((Some(topic), DropReason::TooFast))
+        // First the rate, so that a graylisted peer that goes on flooding is cut off in the end.
+        if !self.with_state(|state| state.meters.message(peer, topic, data.len(), now)) {
+            return Some((Some(topic), DropReason::TooFast));
+        }
+        let graylisted = self.conduct.is_graylisted(&peer);
+        graylisted.then_some((Some(topic), DropReason::Graylisted))
     }
 
     fn with_state<T>(&self, action: impl FnOnce(&mut State) -> T) -> T {
@@ -224,7 +226,7 @@ mod tests {
             })
             .count();
         assert_eq!(passed, 10);
-        assert!(inspector.conduct.is_graylisted(&peer));
+        assert!(inspector.conduct.is_banned(&peer));
     }
 
     #[test]

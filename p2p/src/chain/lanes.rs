@@ -1,6 +1,6 @@
-//! The queues between the network task and the node: one bounded lane per kind of event, so that a flood of
-//! transactions cannot push out votes. What does not fit into its lane is refused, and the network task drops or
-//! declines it; it never waits for the node.
+//! The queues between the network task and the node: one bounded lane per kind of event, so that a
+//! flood of transactions cannot push out votes. What does not fit into its lane is refused, and the
+//! network task drops or declines it; it never waits for the node.
 
 use tokio::sync::mpsc::{self, error::TryRecvError};
 
@@ -85,7 +85,8 @@ impl Lanes {
 impl Events {
     /// The next event, the most urgent of those that wait; `None` once the network has stopped.
     ///
-    /// Cancel safe. Lanes are taken strictly by urgency: peers, consensus, evidence, parts, requests, transactions.
+    /// Cancel safe. Lanes are taken strictly by urgency: peers, consensus, evidence, parts,
+    /// requests, transactions.
     pub async fn recv(&mut self) -> Option<NetworkEvent> {
         tokio::select! {
             biased;

@@ -23,7 +23,8 @@ use crate::conduct::Conduct;
 use crate::identity::network_name;
 use crate::transport::{self, Bounds};
 
-/// Requests of both directions, gossip, identify and ping, with room for streams that are just closing.
+/// Requests of both directions, gossip, identify and ping, with room for streams that are just
+/// closing.
 const STREAMS_PER_CONNECTION: u32 = 2 * REQUEST_STREAMS;
 
 /// The network of one chain.
@@ -33,7 +34,8 @@ pub struct Network;
 impl Network {
     /// Listens, starts the network's task, and returns the node's ends of it.
     ///
-    /// The task ends when [`Handle::stop`] is called or the last handle is dropped; [`Handle::stopped`] tells.
+    /// The task ends when [`Handle::stop`] is called or the last handle is dropped;
+    /// [`Handle::stopped`] tells.
     ///
     /// # Errors
     /// [`StartError`] says which address or peer is at fault. Nothing keeps running then.

@@ -77,7 +77,8 @@ impl Redial {
         }
     }
 
-    /// The last connection with a peer is gone: dial soon, but not sooner than after its failures so far.
+    /// The last connection with a peer is gone: dial soon, but not sooner than after its failures
+    /// so far.
     pub(crate) fn lost(&mut self, peer: &PeerId, now: Instant) {
         if let Some(target) = self.targets.get_mut(peer) {
             target.due = target.due.max(now + FIRST_WAIT);

@@ -10,8 +10,8 @@ use super::handle::PeerTable;
 use super::lanes::Lanes;
 use super::types::{Direction, NetworkEvent, PeerInfo, Topic};
 
-/// The connected peers of this network. A peer counts from the moment it has shown that it is of this network and
-/// has asked for all topics: from then on gossip reaches it.
+/// The connected peers of this network. A peer counts from the moment it has shown that it is of
+/// this network and has asked for all topics: from then on gossip reaches it.
 pub(crate) struct Roster {
     table: PeerTable,
     explicit: BTreeSet<PeerId>,
@@ -121,14 +121,15 @@ impl Roster {
 
     /// Whether an accepted message from `source` has to be passed on.
     ///
-    /// Explicit peers flood their own messages to each other. So a message that comes from an explicit peer, and
-    /// whose author says that it reached them all, is news only to peers that are not explicit. Where that is
-    /// wrong, pulling makes up for it.
+    /// Explicit peers flood their own messages to each other. So a message that comes from an
+    /// explicit peer, and whose author says that it reached them all, is news only to peers that
+    /// are not explicit. Where that is wrong, pulling makes up for it.
     pub(crate) fn must_forward(&self, source: &PeerId, relay: bool) -> bool {
         relay || self.has_others || !self.explicit.contains(source)
     }
 
-    /// Tells the node what has changed, as far as there is room; the rest follows with the next call.
+    /// Tells the node what has changed, as far as there is room; the rest follows with the next
+    /// call.
     pub(crate) fn announce(&mut self, lanes: &Lanes) {
         let connected = self.with_table(|table| table.clone());
         for peer in self.announced.clone() {

@@ -122,19 +122,23 @@ impl Protocol {
 pub enum Verdict {
     /// Valid: forward it.
     Accept,
-    /// Not useful here, though nobody is to blame (old, a duplicate, not checkable yet): do not forward it.
+    /// Not useful here, though nobody is to blame (old, a duplicate, not checkable yet): do not
+    /// forward it.
     Ignore,
-    /// Invalid by itself, so whoever forwarded it did not check it: do not forward it, and hold it against the sender.
+    /// Invalid by itself, so whoever forwarded it did not check it: do not forward it, and hold it
+    /// against the sender.
     Reject,
 }
 
-/// Stands for a received message until its verdict is reported. Dropping it is the same as [`Verdict::Ignore`].
+/// Stands for a received message until its verdict is reported. Dropping it is the same as
+/// [`Verdict::Ignore`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct MessageToken {
     pub(crate) source: PeerId,
     pub(crate) topic: Topic,
     pub(crate) id: [u8; 32],
-    /// The author could not reach every validator itself, so the message must be passed on between them.
+    /// The author could not reach every validator itself, so the message must be passed on between
+    /// them.
     pub(crate) relay: bool,
 }
 
@@ -152,7 +156,8 @@ impl MessageToken {
     }
 }
 
-/// The way back to a peer that asked something. Dropping it tells the peer that the request was refused.
+/// The way back to a peer that asked something. Dropping it tells the peer that the request was
+/// refused.
 #[derive(Debug)]
 pub struct Reply {
     pub(crate) sender: oneshot::Sender<Bytes>,

@@ -1,8 +1,8 @@
 //! How a peer's stream becomes an accepted one.
 //!
-//! The opener sends [`HELLO`]; the answer is [`READY`], and it is sent only when a place in the queue of
-//! accepted streams is reserved. So an opener that has the answer knows that somebody will look at its stream,
-//! and one that has not can try again.
+//! The opener sends [`HELLO`]; the answer is [`READY`], and it is sent only when a place in the
+//! queue of accepted streams is reserved. So an opener that has the answer knows that somebody will
+//! look at its stream, and one that has not can try again.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -57,7 +57,8 @@ impl Acceptor {
         }
     }
 
-    /// A peer opened a stream. Declining it is dropping it; the opener sees its end and tries again.
+    /// A peer opened a stream. Declining it is dropping it; the opener sees its end and tries
+    /// again.
     pub(super) fn on_stream(&mut self, peer: PeerId, stream: libp2p::Stream, now: Instant) {
         if !self.bucket(peer, now).take(1, now) {
             self.conduct.note(peer, Offence::TooFast);

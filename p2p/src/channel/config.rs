@@ -11,7 +11,8 @@ use crate::bucket::Rate;
 pub struct Config {
     /// The hash of the chain's genesis; it is in the protocol's name.
     pub genesis_hash: [u8; 32],
-    /// Where a listener listens: TCP (`/ip4/0.0.0.0/tcp/8443`) and QUIC (`/ip4/0.0.0.0/udp/8443/quic-v1`).
+    /// Where a listener listens: TCP (`/ip4/0.0.0.0/tcp/8443`) and QUIC
+    /// (`/ip4/0.0.0.0/udp/8443/quic-v1`).
     pub listen: Vec<Multiaddr>,
     /// How long opening a stream may take, retries included.
     pub open_timeout: Duration,

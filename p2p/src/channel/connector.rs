@@ -102,8 +102,8 @@ impl Connector {
         }
     }
 
-    /// Opens a stream to this peer, over the connection that is there, or to any of these addresses (with or
-    /// without the identity at the end). Whoever answers there proves to be this peer.
+    /// Opens a stream to this peer, over the connection that is there, or to any of these addresses
+    /// (with or without the identity at the end). Whoever answers there proves to be this peer.
     ///
     /// # Errors
     /// [`OpenError`], at the latest after [`Config::open_timeout`].
@@ -194,7 +194,8 @@ impl Connector {
         &self.metrics
     }
 
-    /// Ends the connector, for all its clones: connections and streams are closed. Waits until that is done.
+    /// Ends the connector, for all its clones: connections and streams are closed. Waits until that
+    /// is done.
     pub async fn stop(&self) {
         if let Backend::Network(control) = &self.backend {
             control.stop().await;

@@ -3,15 +3,15 @@
 //! ```text
 //!   Connector::open(peer, addresses)            Listener::accept()
 //!        | dial, stream, HELLO                        ^
-//!        v                                            | a queue; READY is sent when a place is reserved
+//!        v                                            | queue; READY says a place is reserved
 //!   +---------+    TCP or QUIC, Noise or TLS    +----------+
-//!   | service | <-----------------------------> | service  | --> one short task per new stream: handshake
+//!   | service | <-----------------------------> | service  | --> a short task per new stream
 //!   +---------+   many streams per connection   +----------+
 //! ```
 //!
 //! - Both sides know each other's key: the connection proves it.
-//! - A stream that was lost, or found no place, is opened again until [`Config::open_timeout`]; only then the
-//!   caller hears of it.
+//! - A stream that was lost, or found no place, is opened again until [`Config::open_timeout`];
+//!   only then the caller hears of it.
 //! - Every peer has a bounded number of connections and streams, and opens them at a bounded rate.
 //!
 //! What is said on a stream, and how it is framed, is not decided here.

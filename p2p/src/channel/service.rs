@@ -191,7 +191,8 @@ impl Service {
         waiting.retain(|opened| !opened.is_closed());
         waiting.push(opened);
         match self.swarm.dial(transport::dial_peer(peer, addresses)) {
-            // In the second case an earlier dial is under way; its outcome counts for this stream too.
+            // In the second case an earlier dial is under way; its outcome counts for this stream
+            // too.
             Ok(()) | Err(DialError::DialPeerConditionFalse(_)) => {}
             Err(error) => self.fail(&peer, &error.to_string()),
         }

@@ -10,8 +10,8 @@ use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt as _};
 use super::metrics::Metrics;
 use super::slots::Slot;
 
-/// Bytes in both directions, in order, encrypted and authenticated by the connection below. Closing the writing
-/// side (`shutdown`, or `close` of the futures traits) leaves the reading side open.
+/// Bytes in both directions, in order, encrypted and authenticated by the connection below. Closing
+/// the writing side (`shutdown`, or `close` of the futures traits) leaves the reading side open.
 ///
 /// Implements the traits of both tokio and futures.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! The libp2p behaviour below the channel: streams of one protocol, in both directions.
 //!
-//! Unlike `libp2p-stream` it loses none: what arrives waits, with back-pressure on the connection, until the
-//! channel's task takes it.
+//! Unlike `libp2p-stream` it loses none: what arrives waits, with back-pressure on the connection,
+//! until the channel's task takes it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::task::{Context, Poll};

@@ -20,7 +20,8 @@ use crate::chain::{
 /// How often bans and unheard events are looked at.
 const TICK: Duration = Duration::from_millis(20);
 
-/// A network in memory. Every two members of the same genesis are connected unless the hub says otherwise.
+/// A network in memory. Every two members of the same genesis are connected unless the hub says
+/// otherwise.
 #[derive(Clone)]
 pub struct Hub {
     state: Arc<Mutex<State>>,
@@ -228,7 +229,8 @@ impl State {
                 peer: other,
                 offence,
             } => member.conduct.note(other, offence),
-            // All links that may exist exist, so there is nothing to dial, and a closed one opens again.
+            // All links that may exist exist, so there is nothing to dial, and a closed one opens
+            // again.
             Command::Dial { .. } | Command::Stop => {}
             Command::Disconnect { peer: other } => self.unlink(peer, other),
         }

@@ -18,7 +18,8 @@ use crate::channel::{
 /// Bytes on their way in one direction of a stream.
 const WINDOW_BYTES: usize = 256 * 1024;
 
-/// A network in memory on which every connector reaches every listener, unless it is told otherwise.
+/// A network in memory on which every connector reaches every listener, unless it is told
+/// otherwise.
 #[derive(Clone)]
 pub struct Hub {
     state: Arc<Mutex<State>>,
@@ -40,8 +41,9 @@ struct Port {
 }
 
 impl Hub {
-    /// A network without listeners, whose dice begin with this seed. What is lost is a whole attempt to open a
-    /// stream; on an open stream bytes are delayed, never lost. Needs a tokio runtime.
+    /// A network without listeners, whose dice begin with this seed. What is lost is a whole
+    /// attempt to open a stream; on an open stream bytes are delayed, never lost. Needs a tokio
+    /// runtime.
     #[must_use]
     pub fn new(conditions: Conditions, seed: u64) -> Self {
         let state = State {
@@ -54,7 +56,8 @@ impl Hub {
         }
     }
 
-    /// A listener. Of the configuration only the limits of streams matter. An earlier one of this peer ends.
+    /// A listener. Of the configuration only the limits of streams matter. An earlier one of this
+    /// peer ends.
     #[must_use]
     pub fn listener(&self, config: &Config, peer: PeerId) -> Listener {
         let metrics = Metrics::default();
@@ -90,7 +93,8 @@ impl Hub {
         self.lock().links.conditions = conditions;
     }
 
-    /// Each group can only reach its own members; who is in no group stays together. Streams between them break.
+    /// Each group can only reach its own members; who is in no group stays together. Streams
+    /// between them break.
     pub fn partition(&self, groups: &[&[PeerId]]) {
         let mut state = self.lock();
         state.links.partition(groups);

@@ -9,7 +9,8 @@ use libp2p::PeerId;
 /// What links do to what they carry.
 #[derive(Clone, Debug)]
 pub struct Conditions {
-    /// Of a thousand messages, so many are lost. (A request that is lost fails at once, as its connection would.)
+    /// Of a thousand messages, so many are lost. (A request that is lost fails at once, as its
+    /// connection would.)
     pub lost_per_mille: u32,
     /// Of a thousand messages, so many arrive twice.
     pub repeated_per_mille: u32,

@@ -69,7 +69,8 @@ async fn row(explicit: &[u8]) -> [Node; 3] {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_an_accepted_message_is_passed_on() {
-    // Explicit peers, whose author knows that it does not reach them all; and no explicit peers at all.
+    // Explicit peers, whose author knows that it does not reach them all; and no explicit peers at
+    // all.
     for explicit in [&[1, 2, 3][..], &[]] {
         let [first, mut middle, mut third] = row(explicit).await;
         for (data, verdict) in [

@@ -1,7 +1,6 @@
 //! Peers that speak our transport and then misbehave, named by what they do.
 
 use std::net::Ipv4Addr;
-use std::time::Duration;
 
 use futures::StreamExt as _;
 use libp2p::gossipsub::MessageAuthenticity;
@@ -16,7 +15,9 @@ use welkin_p2p::{Multiaddr, Offence, OffenceLabel, Rate, channel};
 use crate::common::{
     GENESIS, Node, PATIENCE, Transport, config, keypair, mesh, peer, until, within,
 };
-use crate::raw::{BehaviourEvent, Hostile, NETWORK, channel_peer, topic_name};
+use crate::raw::{
+    BehaviourEvent, Hostile, NETWORK, cut_off_for_opening, stream_opener, topic_name,
+};
 
 fn offences(node: &Node, offence: Offence) -> u64 {
     node.handle
@@ -52,15 +53,15 @@ fn heard_only_of_peers(node: &mut Node) -> bool {
 async fn one_that_sends_oversized_messages_is_cut_off_and_the_node_never_sees_them() {
     let mut node = victim().await;
     let mut hostile = Hostile::connected_to(&node, MessageAuthenticity::Anonymous).await;
-    for n in 0..3u8 {
+    for n in 0..9u8 {
         hostile.gossip(
             &topic_name(Topic::Consensus),
             vec![n; Topic::Consensus.max_bytes() + 2],
         );
     }
     hostile.until_cut_off().await;
-    assert_eq!(dropped(&node, Topic::Consensus, DropReason::Oversized), 3);
-    assert_eq!(offences(&node, Offence::Oversized), 3);
+    assert!(dropped(&node, Topic::Consensus, DropReason::Oversized) >= 3);
+    assert!(offences(&node, Offence::Oversized) >= 3);
     until(|| node.handle.peers().is_empty()).await;
     assert!(heard_only_of_peers(&mut node));
     // It is refused for a while.
@@ -95,27 +96,15 @@ async fn one_that_signs_its_gossip_is_cut_off() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_that_sends_frames_beyond_the_limit_loses_its_stream_and_is_noticed_when_it_opens_another()
- {
+async fn one_that_goes_on_after_a_frame_beyond_the_limit_is_cut_off() {
     let mut node = victim().await;
-    let mut hostile = Hostile::connected_to(&node, MessageAuthenticity::Anonymous).await;
-    let mut n = 0u64;
-    // Each frame costs the stream; the next one opens another.
-    within(async {
-        while offences(&node, Offence::Malformed) < 2 {
-            n += 1;
-            let frame = n.to_be_bytes().repeat(25 * 1024);
-            let _ = hostile
-                .swarm
-                .behaviour_mut()
-                .gossip
-                .publish(topic_name(Topic::Parts), frame);
-            let _ = tokio::time::timeout(Duration::from_millis(50), hostile.swarm.next()).await;
-        }
-    })
-    .await;
+    let swarm = stream_opener(node.address(), format!("/welkin/{NETWORK}/gossip/1.1.0"));
+    // A length of 2 MiB, as a protobuf varint, and more of it than a frame may have.
+    let mut frame = b"\x80\x80\x80\x01".to_vec();
+    frame.resize(200 * 1024, 0x0a);
+    cut_off_for_opening(swarm, &frame).await;
+    assert!(offences(&node, Offence::Malformed) >= 3);
     assert!(heard_only_of_peers(&mut node));
-    hostile.run().abort();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -244,23 +233,8 @@ async fn one_that_opens_channel_streams_without_a_greeting_is_cut_off() {
     };
     let mut listener = channel::Listener::start(&at, keypair(1)).await.unwrap();
     let place: Multiaddr = listener.listening()[0].clone().with_p2p(peer(1)).unwrap();
-    let mut swarm = channel_peer(place);
-    let closed = async {
-        loop {
-            match swarm.select_next_some().await {
-                SwarmEvent::ConnectionEstablished { .. } => {
-                    for _ in 0..3 {
-                        swarm
-                            .behaviour_mut()
-                            .send_request(&peer(1), b"GET / HTTP/1.1".to_vec());
-                    }
-                }
-                SwarmEvent::ConnectionClosed { .. } => return,
-                _ => {}
-            }
-        }
-    };
-    within(closed).await;
+    let swarm = stream_opener(place, format!("/welkin/channel/1/{NETWORK}"));
+    cut_off_for_opening(swarm, b"GET / HTTP/1.1").await;
     assert_eq!(listener.metrics().bans.get(), 1);
     // Others are served as before.
     let connector = channel::Connector::start(&at, keypair(2)).await.unwrap();

@@ -68,16 +68,18 @@ impl request_response::Codec for Raw {
     }
 }
 
-/// The protocol of the private peer channel, without what guards it.
+/// One protocol, whose streams are opened without what guards them.
 #[derive(NetworkBehaviour)]
-pub struct ChannelBehaviour {
+pub struct StreamsBehaviour {
+    pub identify: identify::Behaviour,
     pub ping: ping::Behaviour,
     pub streams: request_response::Behaviour<Raw>,
 }
 
-/// A peer that opens streams on the channel byte for byte as a test says.
-pub fn channel_peer(place: Multiaddr) -> Swarm<ChannelBehaviour> {
-    let protocol = StreamProtocol::try_from_owned(format!("/welkin/channel/1/{NETWORK}")).unwrap();
+/// A peer that opens streams of one protocol and writes on them byte for byte as a test says.
+pub fn stream_opener(place: Multiaddr, protocol: String) -> Swarm<StreamsBehaviour> {
+    let protocol = StreamProtocol::try_from_owned(protocol).unwrap();
+    let version = format!("/welkin/{NETWORK}/1");
     let mut swarm = SwarmBuilder::with_existing_identity(keypair(66))
         .with_tokio()
         .with_tcp(
@@ -86,7 +88,8 @@ pub fn channel_peer(place: Multiaddr) -> Swarm<ChannelBehaviour> {
             yamux::Config::default,
         )
         .unwrap()
-        .with_behaviour(|_| ChannelBehaviour {
+        .with_behaviour(|key| StreamsBehaviour {
+            identify: identify::Behaviour::new(identify::Config::new(version, key.public())),
             ping: ping::Behaviour::default(),
             streams: request_response::Behaviour::with_codec(
                 Raw,
@@ -98,6 +101,27 @@ pub fn channel_peer(place: Multiaddr) -> Swarm<ChannelBehaviour> {
         .build();
     swarm.dial(place).unwrap();
     swarm
+}
+
+/// Opens five streams to peer 1 with these first bytes, and waits until that is too much for it.
+pub async fn cut_off_for_opening(mut swarm: Swarm<StreamsBehaviour>, bytes: &[u8]) {
+    within(async {
+        loop {
+            match swarm.select_next_some().await {
+                SwarmEvent::ConnectionEstablished { .. } => {
+                    for _ in 0..5 {
+                        swarm
+                            .behaviour_mut()
+                            .streams
+                            .send_request(&peer(1), bytes.to_vec());
+                    }
+                }
+                SwarmEvent::ConnectionClosed { .. } => return,
+                _ => {}
+            }
+        }
+    })
+    .await;
 }
 
 /// The protocols of a node, without what guards them.
