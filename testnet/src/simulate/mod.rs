@@ -21,12 +21,14 @@ mod byzantine;
 mod network;
 mod node;
 mod oracle;
+mod peers;
 mod plan;
 mod rng;
 mod shell;
 #[cfg(test)]
 mod tests;
 mod verifier;
+mod watch;
 mod world;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,26 +1,21 @@
 //! What surrounds a machine: it performs effects, and stops in the middle of them if so planned.
 
 use super::app::{CHAIN_ID, POISON};
-use super::plan::{MS, Role};
-use super::world::{Event, Payload, Task, World};
+use super::plan::Role;
+use super::world::{Event, Outcome, Task, World};
 use std::collections::BTreeSet;
-use std::rc::Rc;
 use std::sync::Arc;
 use welkin_consensus::files::{Decision, Refusal};
 use welkin_consensus::machine::{
-    Bug, Decided, Effect, Gossip, Input, Notice, Peer, SignRequest, Signed, Summary, Timeout,
-    Transactions, ValueRequest, Verdict,
+    Bug, Decided, Effect, Gossip, Input, SignRequest, Signed, Timeout, Transactions, ValueRequest,
+    Verdict,
 };
 use welkin_consensus::types::{Block, BlockId, EvidenceList, Signature};
 
-/// Most bytes of an answer to a pull.
-const ANSWER_BYTES: usize = 256 * 1_024;
 /// Most offences that a node remembers until they are in a block.
 const MOST_OFFENCES: usize = 16;
 /// Most transactions of a block.
 const BLOCK_TRANSACTIONS: usize = 10;
-
-type Outcome = Result<(), String>;
 
 impl World {
     /// Hands an input to a node's machine, and performs what it wants.
@@ -384,147 +379,5 @@ impl World {
         }
         node.timers.remove(&timeout);
         self.handle(index, Input::Timeout(timeout))
-    }
-
-    fn broadcast(&mut self, index: usize, message: Gossip) {
-        if self.nodes[index].role == Role::Equivocator {
-            return self.broadcast_faulty(index, message);
-        }
-        let message = Rc::new(message);
-        for to in (0..self.nodes.len()).filter(|to| *to != index) {
-            self.send(index, to, Payload::Gossip(message.clone()));
-        }
-    }
-
-    pub(crate) fn deliver(&mut self, from: usize, to: usize, payload: Payload) -> Outcome {
-        if self.nodes[to].machine.is_none() {
-            return Ok(());
-        }
-        match payload {
-            Payload::Gossip(message) => self.receive(from, to, &message),
-            Payload::Pull(summary) => {
-                self.answer(from, to, &summary);
-                Ok(())
-            }
-            Payload::Answer(messages) => messages
-                .iter()
-                .try_for_each(|message| self.receive(from, to, message)),
-            Payload::Committed(decision) => {
-                let (block, commit) = (*decision).clone();
-                if commit.height == self.nodes[to].height() {
-                    self.nodes[to].overtaken_at = commit.height;
-                }
-                self.handle(
-                    to,
-                    Input::Committed {
-                        block: Box::new(block),
-                        commit,
-                    },
-                )
-            }
-        }
-    }
-
-    fn receive(&mut self, from: usize, to: usize, message: &Gossip) -> Outcome {
-        if self.nodes[to].role == Role::Equivocator {
-            self.support(to, from, message);
-        }
-        let input = Input::Message {
-            from: Peer(from as u64),
-            message: message.clone(),
-        };
-        self.handle(to, input)
-    }
-
-    /// Tells a random peer what is here, to get what is missing. Again after a while, always.
-    pub(crate) fn pull(&mut self, index: usize) {
-        let pause = self.rng.between(50, 150) * MS;
-        self.at(self.now + pause, Event::Pull { node: index });
-        let Some(machine) = &self.nodes[index].machine else {
-            return;
-        };
-        let summary = Rc::new(machine.summary());
-        let to = (index + 1 + self.rng.place(self.nodes.len() - 1)) % self.nodes.len();
-        self.send(index, to, Payload::Pull(summary));
-    }
-
-    fn answer(&mut self, from: usize, to: usize, summary: &Summary) {
-        let node = &self.nodes[to];
-        let Some(machine) = &node.machine else { return };
-        let messages = machine.answer(summary, ANSWER_BYTES);
-        let stored = node.disk.chain.stored(summary.height);
-        let decision = stored.map(|stored| (stored.block.clone(), stored.commit.clone()));
-        if !messages.is_empty() {
-            self.send(to, from, Payload::Answer(Rc::new(messages)));
-        }
-        if let Some(decision) = decision {
-            self.send(to, from, Payload::Committed(Rc::new(decision)));
-        }
-    }
-
-    /// Rules that can be seen from a machine's effects.
-    fn watch(
-        &mut self,
-        index: usize,
-        knew: (u64, Option<(u32, BlockId)>),
-        effects: &[Effect],
-    ) -> Outcome {
-        for effect in effects {
-            match effect {
-                Effect::RequestValue(request) => {
-                    let (height, valid) = knew;
-                    let known = valid.filter(|(round, _)| *round < request.round);
-                    if request.height == height && known.is_some() {
-                        return Err(format!("node {index} forgot its valid block: {request:?}"));
-                    }
-                }
-                Effect::Notice(Notice::NewRound { height, round, .. }) => {
-                    let last = &mut self.nodes[index].last_round;
-                    let (life, before) = (*last, (*height, *round));
-                    if life.is_some_and(|last| last >= before) {
-                        return Err(format!("node {index} went back to round {before:?}"));
-                    }
-                    *last = Some(before);
-                }
-                Effect::Notice(Notice::InvalidDecision { round, block_id }) => {
-                    return Err(format!(
-                        "node {index}: invalid {block_id:?} in round {round}"
-                    ));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// A machine that accepted two different votes has to say so.
-    fn accepted(
-        &mut self,
-        index: usize,
-        vote: &welkin_consensus::types::Vote,
-        reported: bool,
-    ) -> Outcome {
-        let node = &mut self.nodes[index];
-        // Of later rounds the machine keeps only the newest votes, of the last height only those
-        // that its commit holds.
-        let current = node.machine.as_ref().is_some_and(|machine| {
-            machine.height() == vote.height && vote.round <= machine.round()
-        });
-        if !current {
-            return Ok(());
-        }
-        let key = (
-            vote.height,
-            vote.round,
-            vote.vote_type,
-            vote.validator_index,
-        );
-        let first = *node.accepted.entry(key).or_insert(vote.block_id);
-        if first != vote.block_id && !reported {
-            return Err(format!(
-                "node {index} kept silent about an equivocation: {vote:?}"
-            ));
-        }
-        Ok(())
     }
 }

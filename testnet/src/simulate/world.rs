@@ -25,6 +25,9 @@ const HEIGHTS_AFTER_HEALING: u64 = 3;
 /// In virtual time, after healing.
 const TIME_AFTER_HEALING: u64 = 120_000 * MS;
 
+/// An error says which rule was broken.
+pub(crate) type Outcome = Result<(), String>;
+
 /// Everything there is.
 pub(crate) struct World {
     pub(crate) rng: Rng,
@@ -230,7 +233,7 @@ impl World {
         self.rng.between(from, to) * (MS / 1_000)
     }
 
-    fn happen(&mut self, event: Event) -> Result<(), String> {
+    fn happen(&mut self, event: Event) -> Outcome {
         match event {
             Event::Deliver { from, to, payload } => self.deliver(from, to, payload),
             Event::Timer {
@@ -255,7 +258,7 @@ impl World {
         }
     }
 
-    fn heal(&mut self) -> Result<(), String> {
+    fn heal(&mut self) -> Outcome {
         self.healed = true;
         self.network.heal();
         for node in 0..self.nodes.len() {
@@ -267,7 +270,7 @@ impl World {
         Ok(())
     }
 
-    fn restart(&mut self, index: usize) -> Result<(), String> {
+    fn restart(&mut self, index: usize) -> Outcome {
         let node = &mut self.nodes[index];
         if node.machine.is_some() || node.role == Role::Silent {
             return Ok(());
@@ -337,7 +340,7 @@ impl World {
     }
 
     /// Somebody sends a transaction to some of the nodes.
-    fn transaction(&mut self) -> Result<(), String> {
+    fn transaction(&mut self) -> Outcome {
         let pause = match self.plan.transactions_per_s {
             0 => 400,
             rate => 1_000 / rate,
