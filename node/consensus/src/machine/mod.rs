@@ -31,6 +31,9 @@
 //!   One of them is correct and left it; safety does not depend on when a round starts.
 //! - A polka or a decision counts as soon as its block is here, without the proposal that first
 //!   carried it.
+//! - A decision needs more than 2/3 of precommits stamped after their block, and only those are in
+//!   its commit. Every correct validator stamps so; without this rule one faulty validator can
+//!   make the next block's time, the median of the commit, impossible.
 //!
 //! Deliberately not here: the disk, the signer, the mempool, the execution of blocks, the pool of
 //! evidence, and which peer is asked for what is missing (`pull` says what).
