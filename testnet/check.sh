@@ -38,7 +38,7 @@ else
   left_out+=("formatting (rustup component add rustfmt)")
 fi
 if cargo clippy --version >/dev/null 2>&1; then
-  step "lints" cargo clippy --locked --quiet --workspace --all-targets --all-features
+  step "lints" cargo clippy --locked --quiet --workspace --all-targets --all-features -- -D warnings
 else
   left_out+=("lints (rustup component add clippy)")
 fi

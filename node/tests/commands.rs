@@ -1,5 +1,7 @@
 //! `welkind` as an operator meets it: what it says, and how it ends.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};

@@ -2,6 +2,8 @@
 //!
 //! Left out only where `WELKIN_TEST_NO_ENGINE=1` says that there can be no engine.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;

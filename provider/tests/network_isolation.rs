@@ -4,6 +4,8 @@
 //! address that is merely dead does not pass for one that is out of reach. The "internet" is a network namespace of the
 //! test's own behind the host.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 

@@ -77,7 +77,7 @@ pub async fn run(context: &Context, options: Deploy) -> Outcome {
     let chain = context.chain().await?;
     let mut run = Run::new(context, chain, key, groups, &options);
     let limit = Duration::from_secs(options.timeout);
-    match tokio::time::timeout(limit, run.to_the_end(&options)).await {
+    match tokio::time::timeout(limit, run.finish(&options)).await {
         Ok(Ok(deployed)) => context.format.print(&deployed, |deployed| {
             if deployed.urls.is_empty() {
                 return deployed
@@ -156,7 +156,7 @@ impl Run {
         ));
     }
 
-    async fn to_the_end(&mut self, options: &Deploy) -> Outcome<Deployed> {
+    async fn finish(&mut self, options: &Deploy) -> Outcome<Deployed> {
         let intent = self.intent(options).await?;
         let commitment = sdl::commitment(&self.groups, &self.chain, &self.key, &intent.nonce);
         let deployment = self.deployment(&intent, &commitment, options).await?;

@@ -39,7 +39,7 @@ pub(super) struct Intake {
 /// How far a transaction has come.
 enum Stage {
     /// All but the signature is checked.
-    Unsigned(CheckedTransaction, Transaction),
+    Unsigned(CheckedTransaction, Box<Transaction>),
     /// All is checked.
     Checked(CheckedTransaction),
     /// It waits already.
@@ -125,7 +125,7 @@ impl Intake {
         let stage = match checked {
             Ok(checked) if self.ledger.verified().contains(&id) => Stage::Checked(checked),
             Ok(checked) => match Transaction::decode(&raw) {
-                Ok(transaction) => Stage::Unsigned(checked, transaction),
+                Ok(transaction) => Stage::Unsigned(checked, Box::new(transaction)),
                 Err(why) => Stage::Refused(why),
             },
             Err(ExecuteError::Refused(why)) => match self.place(&why, &id) {

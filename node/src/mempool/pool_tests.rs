@@ -65,7 +65,9 @@ fn a_block_takes_each_account_in_order_and_the_oldest_first() {
 #[test]
 fn a_block_takes_no_more_than_it_has_room_for() {
     let mut pool = Pool::new(Limits::default());
-    (0..10).for_each(|sequence| drop(put(&mut pool, 1, sequence).unwrap()));
+    for sequence in 0..10 {
+        put(&mut pool, 1, sequence).unwrap();
+    }
     assert_eq!(
         pool.reap(Room {
             bytes: 1 << 20,
@@ -87,7 +89,9 @@ fn a_block_takes_no_more_than_it_has_room_for() {
 #[test]
 fn sixteen_wait_behind_a_gap_and_no_more() {
     let mut pool = Pool::new(Limits::default());
-    (1..=16).for_each(|sequence| drop(put(&mut pool, 1, sequence).unwrap()));
+    for sequence in 1..=16 {
+        put(&mut pool, 1, sequence).unwrap();
+    }
     assert!(
         put(&mut pool, 1, 17)
             .unwrap_err()
@@ -152,7 +156,9 @@ fn a_full_pool_lets_a_parked_one_go_for_a_ready_one() {
 #[test]
 fn what_was_used_or_expired_goes_and_the_rest_moves_up() {
     let mut pool = Pool::new(Limits::default());
-    (0..4).for_each(|sequence| drop(put(&mut pool, 1, sequence).unwrap()));
+    for sequence in 0..4 {
+        put(&mut pool, 1, sequence).unwrap();
+    }
     pool.settle(&account(1), &payer(2, HOLDS));
     assert_eq!(reaped(&pool), ["1/2/000100", "1/3/000100"]);
     pool.expire(100);

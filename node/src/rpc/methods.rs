@@ -34,7 +34,7 @@ pub(super) async fn answer(node: &Handle, request: Request) -> Result<Value, Rpc
             })
             .await
         }
-        "genesis" => read(node, |node| genesis(node)).await,
+        "genesis" => read(node, genesis).await,
         "block" => block(node, &named(&["height"])?).await,
         "block_results" => block_results(node, &named(&["height"])?).await,
         "commit" => commit(node, &named(&["height"])?).await,

@@ -2,7 +2,7 @@
 //! flood of transactions cannot push out votes. What does not fit into its lane is refused, and the
 //! network task drops or declines it; it never waits for the node.
 
-use tokio::sync::mpsc::{self, error::TryRecvError};
+use tokio::sync::mpsc;
 
 use super::types::{NetworkEvent, Topic};
 
@@ -66,6 +66,10 @@ pub(crate) fn lanes() -> (Lanes, Events) {
 
 impl Lanes {
     /// Hands an event to the node if there is room; gives it back otherwise.
+    #[expect(
+        clippy::result_large_err,
+        reason = "what found no room is handed back whole, without a copy"
+    )]
     pub(crate) fn offer(&self, event: NetworkEvent) -> Result<(), NetworkEvent> {
         let lane = match &event {
             NetworkEvent::PeerConnected(_) | NetworkEvent::PeerDisconnected(_) => &self.peers,
@@ -110,9 +114,6 @@ impl Events {
             &mut self.requests,
             &mut self.transactions,
         ];
-        lanes.into_iter().find_map(|lane| match lane.try_recv() {
-            Ok(event) => Some(event),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        })
+        lanes.into_iter().find_map(|lane| lane.try_recv().ok())
     }
 }

@@ -211,10 +211,8 @@ impl Service {
                     acceptor.on_stream(peer, stream, Instant::now());
                 }
             }
-            SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => {
-                if event.result.is_err() {
-                    self.swarm.close_connection(event.connection);
-                }
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) if event.result.is_err() => {
+                self.swarm.close_connection(event.connection);
             }
             SwarmEvent::ConnectionEstablished { peer_id, .. } => {
                 self.metrics.connections.inc();

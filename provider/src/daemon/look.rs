@@ -1,6 +1,7 @@
 //! Looks at the chain: what is proven about this provider's leases, bids and the open orders.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use welkin_client::{Chain, ClientError};
 use welkin_modules::deployment::Deployments;
@@ -86,9 +87,8 @@ impl Looker {
             found.live.insert(lease.id, live);
         }
         for lease in also {
-            if !found.view.leases.contains_key(&lease) {
-                let proven = self.ended(lease, height).await?;
-                found.view.leases.insert(lease, proven);
+            if let Entry::Vacant(unknown) = found.view.leases.entry(lease) {
+                unknown.insert(self.ended(lease, height).await?);
             }
         }
         self.groups.retain(|group, _| {

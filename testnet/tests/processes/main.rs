@@ -1,5 +1,7 @@
 //! Whole networks of real processes, from outside: with the binaries that people run, by the commands that they type.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod demo;
 mod harness;
 mod tenants;

@@ -14,7 +14,7 @@ pub(super) async fn pull(
     service: &ServiceSpec,
     local_images: &[String],
 ) -> Result<(), BackendError> {
-    if local_images.iter().any(|image| *image == service.image) {
+    if local_images.contains(&service.image) {
         return match engine.api.inspect_image(&service.image).await {
             Ok(_) => Ok(()),
             Err(cause) => match error(cause) {

@@ -147,11 +147,12 @@ impl ContainerBackend {
                 }
             }
         }
-        if !plan.outdated.is_empty() && !made.is_empty() {
-            if let Err(cause) = self.settle(&made).await {
-                self.discard(&made).await;
-                return Err(cause);
-            }
+        if !plan.outdated.is_empty()
+            && !made.is_empty()
+            && let Err(cause) = self.settle(&made).await
+        {
+            self.discard(&made).await;
+            return Err(cause);
         }
         for object in plan.outdated {
             self.remove_container(&object.id).await?;
