@@ -162,8 +162,13 @@ impl Net {
     }
 }
 
-/// Submits, and expects it to be taken.
+/// Submits once the node has caught up, and expects it to be taken.
 pub async fn submit(node: &Arc<dyn Node>, raw: Vec<u8>) -> CheckResult {
+    if node.status().catching_up {
+        // It takes part in consensus before it says that it has caught up, so another block comes.
+        let now = node.clone();
+        until(node, move |_| !now.status().catching_up).await;
+    }
     let result = node.submit_tx(raw).await.unwrap();
     assert_eq!((result.code, result.log.as_str()), (0, ""));
     result

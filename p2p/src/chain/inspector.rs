@@ -88,13 +88,13 @@ impl Inspector {
         let Some((flag, data)) = raw.data.split_last() else {
             return Some((Some(topic), DropReason::Malformed));
         };
+        if data.len() > topic.max_bytes() {
+            return Some((Some(topic), DropReason::Oversized));
+        }
         // Authenticity is the node's matter; gossip carries neither authors nor signatures.
         let unsigned = raw.signature.is_none() && raw.key.is_none();
         if !unsigned || !matches!(*flag, DIRECT | RELAY) {
             return Some((Some(topic), DropReason::Malformed));
-        }
-        if data.len() > topic.max_bytes() {
-            return Some((Some(topic), DropReason::Oversized));
         }
         let now = Instant::now();
         // First the rate, so that a graylisted peer that goes on flooding is cut off in the end.
