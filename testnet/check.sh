@@ -42,6 +42,8 @@ if cargo clippy --version >/dev/null 2>&1; then
 else
   left_out+=("lints (rustup component add clippy)")
 fi
+# Not part of what CI must have: the licences, and the bans of deny.toml.
+if cargo deny --version >/dev/null 2>&1; then step "licences and bans" cargo deny --offline check licenses bans; fi
 step "build" cargo build --locked --quiet --workspace --all-targets
 step "tests" cargo test --locked --quiet --workspace
 step "simulator, 1,000 seeds" cargo run --locked --quiet -p welkin-testnet -- simulate --seeds 1000

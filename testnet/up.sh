@@ -21,5 +21,7 @@ case " $* " in
     ;;
 esac
 install_packages "${packages[@]}"
-cargo build --locked --quiet -p welkin-node -p welkin-provider -p welkin-cli -p welkin-testnet
-exec "${CARGO_TARGET_DIR:-target}/debug/welkin-testnet" up "$@"
+program=${CARGO_TARGET_DIR:-target}/debug/welkin-testnet
+[ -x "$program" ] || echo "building; the first time takes about five minutes on two cores" >&2
+cargo build --locked -p welkin-node -p welkin-provider -p welkin-cli -p welkin-testnet
+exec "$program" up "$@"
