@@ -7,7 +7,8 @@ use welkin_runtime::{Address, Amount};
 use crate::{accounts, deployment, escrow, market, provider};
 
 /// `app_state` of the genesis file: a section for each module. What is left out has its default.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AppState {
     /// Who holds what.

@@ -14,15 +14,13 @@ use welkin_runtime::{Address, KeyPrefix, struct_key};
 use crate::text::{as_text, whole_number};
 
 /// A deployment, by its number on the chain, from 1. Text form: `12`.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(BorshSerialize, BorshDeserialize)]
 pub struct DeploymentId(pub u64);
 
 /// A group of a deployment, numbered from 1 in the order of its creation. Text form: `12/1`.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(BorshSerialize, BorshDeserialize)]
 pub struct GroupId {
     /// The deployment.
     pub deployment: DeploymentId,
@@ -31,9 +29,8 @@ pub struct GroupId {
 }
 
 /// An order for a group, numbered from 1. Text form: `12/1/3`.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(BorshSerialize, BorshDeserialize)]
 pub struct OrderId {
     /// The deployment.
     pub deployment: DeploymentId,
@@ -47,9 +44,8 @@ pub struct OrderId {
 pub type LeaseId = OrderId;
 
 /// A provider's bid on an order. Text form: `12/1/3/welkin1...`.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(BorshSerialize, BorshDeserialize)]
 pub struct BidId {
     /// The order.
     pub order: OrderId,

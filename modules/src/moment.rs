@@ -8,18 +8,8 @@ use serde::{Deserialize, Serialize};
 use welkin_runtime::{Ctx, Time};
 
 /// A block: its height and its time.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    BorshSerialize,
-    BorshDeserialize,
-    Serialize,
-    Deserialize,
-    JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 pub struct Moment {
     /// Its height.
     pub height: u64,
@@ -38,18 +28,8 @@ impl Moment {
 }
 
 /// That something is over, when and why.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    BorshSerialize,
-    BorshDeserialize,
-    Serialize,
-    Deserialize,
-    JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 pub struct Closed {
     /// Why.
     pub reason: Reason,
@@ -59,20 +39,8 @@ pub struct Closed {
 
 /// Why something ended, as a number: 1 to 9999 by its owner, 10000 to 19999 by the provider, 20000
 /// to 29999 by the chain.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    BorshSerialize,
-    BorshDeserialize,
-    Serialize,
-    Deserialize,
-    JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Reason(pub u32);
 

@@ -103,7 +103,8 @@ pub struct CommitOf {
 }
 
 /// What came of a block.
-#[derive(Clone, Debug, PartialEq, Eq, borsh::BorshSerialize, borsh::BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(borsh::BorshSerialize, borsh::BorshDeserialize)]
 pub struct BlockResults {
     /// Its height.
     pub height: u64,
@@ -141,7 +142,8 @@ pub struct Committed {
 }
 
 /// Where a transaction stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, borsh::BorshSerialize, borsh::BorshDeserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(borsh::BorshSerialize, borsh::BorshDeserialize)]
 pub struct TxPlace {
     /// The block's height.
     pub height: u64,

@@ -29,7 +29,8 @@ const LONGEST_BAN: Duration = Duration::from_secs(3600);
 const REMEMBERED: usize = 1024;
 
 /// Something that a peer should not have done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(EncodeLabelValue)]
 pub enum Offence {
     /// It forwarded a message that is invalid by itself (the verdict was
     /// [`Reject`](crate::chain::Verdict)).

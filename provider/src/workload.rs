@@ -140,7 +140,8 @@ pub struct Opened {
 pub type PortLeases = BTreeMap<u16, PortOwner>;
 
 /// Who has a public port.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(serde::Serialize, serde::Deserialize)]
 pub struct PortOwner {
     /// The lease, in its text form.
     pub lease: String,

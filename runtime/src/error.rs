@@ -59,17 +59,14 @@ pub trait Coded: Copy + Serialize + DeserializeOwned + JsonSchema {
 }
 
 /// An error of a module as everybody else sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    Eq,
     Serialize,
     Deserialize,
     JsonSchema,
     BorshSerialize,
     BorshDeserialize,
-    thiserror::Error,
+    thiserror::Error
 )]
 #[error("{module}: {message}")]
 pub struct ModuleError {

@@ -6,7 +6,8 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
 /// An event of a module. [`crate::Runtime::event_to_json`] shows its content.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct Event {
     /// The module that emitted it.
     pub module: Cow<'static, str>,

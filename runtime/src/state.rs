@@ -42,7 +42,8 @@ pub trait StateRead {
 }
 
 /// One reading of state, as a witness has to cover it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(BorshSerialize, BorshDeserialize)]
 pub enum Read {
     /// One key, present or absent.
     Key(Vec<u8>),

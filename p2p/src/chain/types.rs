@@ -8,7 +8,8 @@ use prometheus_client::encoding::EncodeLabelValue;
 use tokio::sync::oneshot;
 
 /// What gossip is about. Each topic has its own size limit, rate limit and queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(EncodeLabelValue)]
 pub enum Topic {
     /// Proposals, votes and certificates.
     Consensus,
@@ -53,7 +54,8 @@ impl Topic {
 }
 
 /// What can be asked of a peer. Each protocol has its own limits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(EncodeLabelValue)]
 pub enum Protocol {
     /// Where the peer stands: height, round, versions.
     Status,
@@ -118,7 +120,8 @@ impl Protocol {
 }
 
 /// What the receiver found out about a gossiped message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(EncodeLabelValue)]
 pub enum Verdict {
     /// Valid: forward it.
     Accept,
@@ -183,7 +186,8 @@ pub struct PeerInfo {
 }
 
 /// Who opened a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(EncodeLabelValue)]
 pub enum Direction {
     /// The peer dialled us.
     Inbound,

@@ -86,7 +86,8 @@ pub struct BlockOutput {
 }
 
 /// What came of a transaction, in the terms of Tendermint's `ExecTxResult`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, borsh::BorshSerialize, borsh::BorshDeserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(borsh::BorshSerialize, borsh::BorshDeserialize)]
 pub struct TxResult {
     /// 0, or the code of the error.
     pub code: u32,
@@ -173,9 +174,8 @@ const LAST_BLOCK: Item<LastBlock> = Item::new(
 /// Listed as the modules list theirs.
 pub(crate) const FRAME_STORAGE: &[StorageItem] = &[LAST_BLOCK.info()];
 
-#[derive(
-    Clone, Copy, Debug, borsh::BorshSerialize, borsh::BorshDeserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug)]
+#[derive(borsh::BorshSerialize, borsh::BorshDeserialize, schemars::JsonSchema)]
 struct LastBlock {
     height: u64,
     time: Time,

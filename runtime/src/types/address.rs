@@ -18,7 +18,8 @@ const MAX_TEXT_BYTES: usize = 64;
 /// Who holds money: an account, or a module in its own name.
 ///
 /// The first 20 bytes of SHA-256 of an account's public key. Text form: bech32, `welkin1...`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(BorshSerialize, BorshDeserialize)]
 pub struct Address(pub [u8; 20]);
 
 impl Address {

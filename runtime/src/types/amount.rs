@@ -10,9 +10,8 @@ use super::as_text;
 /// An amount of money in micro-tokens (`uwlk`). There is only checked arithmetic on it.
 ///
 /// Text form: decimal digits.
-#[derive(
-    Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
-)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(BorshSerialize, BorshDeserialize)]
 pub struct Amount(pub u64);
 
 impl Amount {

@@ -8,9 +8,8 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use super::as_text;
 
 /// A 32-byte hash. Text form: 64 lower-case hexadecimal digits.
-#[derive(
-    Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
-)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(BorshSerialize, BorshDeserialize)]
 pub struct Hash(pub [u8; 32]);
 
 impl fmt::Display for Hash {

@@ -17,17 +17,8 @@ pub use hash::{Hash, HashError};
 pub use time::{NANOS_PER_HOUR, NANOS_PER_SECOND, Time};
 
 /// What tells one network from another.
-#[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    Eq,
-    Serialize,
-    Deserialize,
-    JsonSchema,
-    BorshSerialize,
-    BorshDeserialize,
-)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, JsonSchema, BorshSerialize, BorshDeserialize)]
 pub struct ChainInfo {
     /// The name of the chain, at most 50 bytes, as in the genesis file.
     pub chain_id: String,

@@ -15,9 +15,8 @@ pub const NANOS_PER_SECOND: u64 = 1_000_000_000;
 pub const NANOS_PER_HOUR: u64 = 3_600 * NANOS_PER_SECOND;
 
 /// A moment on the chain: nanoseconds since the Unix epoch. Text form: decimal digits.
-#[derive(
-    Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
-)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(BorshSerialize, BorshDeserialize)]
 pub struct Time(pub u64);
 
 impl Time {

@@ -8,7 +8,8 @@ use crate::types::{Message, Signature, Timestamp, VoteType};
 use serde::{Deserialize, Serialize};
 
 /// The order of signatures within a round.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Serialize, Deserialize)]
 #[serde(into = "u8", try_from = "u8")]
 pub enum Step {
     /// Nothing signed yet.

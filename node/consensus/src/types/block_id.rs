@@ -11,9 +11,8 @@ use std::fmt;
 pub struct Digest(Option<[u8; 32]>);
 
 /// How many parts a block has, and the Merkle root over them.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Serialize, Deserialize)]
 pub struct PartSetHeader {
     /// Number of parts.
     pub total: u32,
@@ -22,9 +21,8 @@ pub struct PartSetHeader {
 }
 
 /// The name of a block. The default value stands for "no block" (nil).
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Serialize, Deserialize)]
 pub struct BlockId {
     /// The header's hash.
     pub hash: Digest,

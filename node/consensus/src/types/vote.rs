@@ -8,7 +8,8 @@ use crate::proto::{Message, Reader, Writer};
 use serde::{Deserialize, Serialize};
 
 /// The two kinds of votes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Serialize, Deserialize)]
 #[serde(into = "u8", try_from = "u8")]
 pub enum VoteType {
     /// First vote of a round.

@@ -180,7 +180,8 @@ pub enum Input {
 }
 
 /// One line that a service wrote.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct LogLine {
     /// The service.
     pub service: String,
@@ -195,7 +196,8 @@ pub struct LogLine {
 }
 
 /// Something that the provider did for a lease, or that happened to its containers.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct LeaseEvent {
     /// When, by the provider's clock.
     pub time: Time,
@@ -210,9 +212,8 @@ pub struct LeaseEvent {
 }
 
 /// How much an event matters.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Things go their way.
@@ -222,7 +223,8 @@ pub enum Severity {
 }
 
 /// The state of a lease at the provider.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct LeaseStatus {
     /// The lease.
     pub lease: LeaseId,
@@ -241,9 +243,8 @@ pub struct LeaseStatus {
 }
 
 /// How far a workload is.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// The provider has no manifest yet.
@@ -261,7 +262,8 @@ pub enum Phase {
 }
 
 /// The state of one service.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct ServiceStatus {
     /// Its name.
     pub name: String,
@@ -282,7 +284,8 @@ pub struct ServiceStatus {
 }
 
 /// A port of the provider that leads to a service.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct ForwardedPort {
     /// The name or address to connect to.
     pub host: String,
@@ -295,7 +298,8 @@ pub struct ForwardedPort {
 }
 
 /// A host name whose ownership is still to be shown.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct UnprovenHost {
     /// The name.
     pub host: String,
@@ -306,16 +310,13 @@ pub struct UnprovenHost {
 }
 
 /// A no.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    Eq,
     BorshSerialize,
     BorshDeserialize,
     Serialize,
     Deserialize,
-    thiserror::Error,
+    thiserror::Error
 )]
 #[error("{message}")]
 pub struct Refusal {
@@ -326,19 +327,8 @@ pub struct Refusal {
 }
 
 /// Why a provider says no.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    BorshSerialize,
-    BorshDeserialize,
-    Serialize,
-    Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// The message cannot be read, or is not one that belongs here.

@@ -37,9 +37,8 @@ const DOMAIN: &[u8] = b"welkin delegation v1\n";
 const MAX_CHAIN_ID_BYTES: usize = 50;
 
 /// What a delegation allows.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(BorshSerialize, BorshDeserialize)]
 pub enum Scope {
     /// Hand over a manifest.
     SendManifest,
@@ -74,7 +73,8 @@ impl Scope {
 }
 
 /// A set of scopes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(BorshSerialize, BorshDeserialize)]
 pub struct Scopes(u32);
 
 impl Scopes {

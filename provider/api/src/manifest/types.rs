@@ -15,7 +15,8 @@ pub const MAX_MANIFEST_BYTES: usize = 512 * 1024;
 const VERSION: u8 = 1;
 
 /// Everything that a provider needs to run one group.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct GroupManifest {
     /// The group's name, as in its specification on chain.
     pub group: String,
@@ -24,7 +25,8 @@ pub struct GroupManifest {
 }
 
 /// One service: a container image, how to start it, and who can reach it.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct Service {
     /// A DNS label; the other services of the group find this one by it.
     pub name: String,
@@ -55,7 +57,8 @@ pub struct Service {
 }
 
 /// One environment variable. `Debug` shows the name only.
-#[derive(Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq)]
+#[derive(BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct EnvVar {
     /// Letters, digits, `_`, `-` and `.`; no digit first.
     pub name: String,
@@ -70,9 +73,8 @@ impl fmt::Debug for EnvVar {
 }
 
 /// What one replica gets.
-#[derive(
-    Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
-)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct Resources {
     /// Thousandths of a core.
     pub cpu_millis: u64,
@@ -85,7 +87,8 @@ pub struct Resources {
 }
 
 /// A port that others can reach.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct Expose {
     /// The port inside the container.
     pub port: u16,
@@ -115,19 +118,8 @@ impl Expose {
 }
 
 /// A transport protocol.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    BorshSerialize,
-    BorshDeserialize,
-    Serialize,
-    Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// TCP.
@@ -137,7 +129,8 @@ pub enum Protocol {
 }
 
 /// How HTTP requests are proxied.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct HttpOptions {
     /// The longest request body.
     pub max_body_bytes: u32,
@@ -156,9 +149,8 @@ pub struct HttpOptions {
 }
 
 /// When a request is tried at the next replica.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NextCase {
     /// No connection, or a broken one.
@@ -182,7 +174,8 @@ pub enum NextCase {
 }
 
 /// Where a volume appears in the container.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct Mount {
     /// The volume's name in the resources.
     pub volume: String,
@@ -193,19 +186,8 @@ pub struct Mount {
 }
 
 /// What a service may read of its own lease.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    BorshSerialize,
-    BorshDeserialize,
-    Serialize,
-    Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Permission {
     /// The services' output.
@@ -217,9 +199,8 @@ pub enum Permission {
 }
 
 /// Trusted execution.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tee {
     /// Processor and memory.
@@ -229,7 +210,8 @@ pub enum Tee {
 }
 
 /// A login at an image registry. `Debug` shows no password.
-#[derive(Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq)]
+#[derive(BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct Credentials {
     /// The registry.
     pub host: String,
