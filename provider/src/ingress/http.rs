@@ -66,12 +66,14 @@ async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     shared: Arc<Shared>,
-    _permit: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
 ) {
     let _ = stream.set_nodelay(true);
+    // A request that becomes another protocol takes the place along for as long as that lives.
+    let permit = Arc::new(permit);
     let service = service_fn(move |request| {
-        let shared = shared.clone();
-        async move { Ok::<_, std::convert::Infallible>(answer(request, peer, &shared).await) }
+        let (shared, permit) = (shared.clone(), permit.clone());
+        async move { Ok::<_, std::convert::Infallible>(answer(request, peer, &shared, permit).await) }
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -86,7 +88,12 @@ async fn connection(
     }
 }
 
-async fn answer(request: Request<Incoming>, peer: SocketAddr, shared: &Shared) -> Response<Body> {
+async fn answer(
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    shared: &Shared,
+    permit: Arc<OwnedSemaphorePermit>,
+) -> Response<Body> {
     let host = request.uri().host().map(str::to_owned).or_else(|| {
         request
             .headers()
@@ -122,7 +129,7 @@ async fn answer(request: Request<Incoming>, peer: SocketAddr, shared: &Shared) -
             "The application does not answer just now.\n",
         );
     };
-    match forward(request, stream, peer, route).await {
+    match forward(request, stream, peer, route, permit).await {
         Ok(response) => response,
         Err(error) => {
             tracing::debug!(target: LOG, %host, %error, "a request failed");
@@ -174,6 +181,7 @@ async fn forward(
     stream: TcpStream,
     peer: SocketAddr,
     route: &HttpRoute,
+    permit: Arc<OwnedSemaphorePermit>,
 ) -> Result<Response<Body>, Error> {
     let read_timeout = Duration::from_millis(route.read_timeout_ms.max(1));
     let (mut sender, connection) =
@@ -206,7 +214,7 @@ async fn forward(
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let server = hyper::upgrade::on(&mut response);
         if let Some(client) = client {
-            tokio::spawn(join(client, server));
+            tokio::spawn(join(client, server, permit));
         }
         let (mut head, _) = response.into_parts();
         pass_on(&mut head.headers, upgrade.as_ref());
@@ -256,7 +264,11 @@ fn pass_on(headers: &mut HeaderMap, upgrade: Option<&HeaderValue>) {
     }
 }
 
-async fn join(client: hyper::upgrade::OnUpgrade, server: hyper::upgrade::OnUpgrade) {
+async fn join(
+    client: hyper::upgrade::OnUpgrade,
+    server: hyper::upgrade::OnUpgrade,
+    _permit: Arc<OwnedSemaphorePermit>,
+) {
     let (Ok(client), Ok(server)) = (client.await, server.await) else {
         return;
     };

@@ -163,14 +163,21 @@ impl Ingress {
             address: self.config.ports_listen,
             shared,
             connections,
+            wanted: BTreeSet::new(),
             open: BTreeMap::new(),
+            refused: BTreeSet::new(),
         };
         let mut seen = None;
         loop {
             let stamp = stamp(&path);
+            // A port that was taken is tried again until it is free.
+            ports.open_missing().await;
             if seen != Some(stamp) {
                 match Routes::read(&path) {
-                    Ok(routes) => ports.take(routes).await,
+                    Ok(routes) => {
+                        ports.take(routes);
+                        ports.open_missing().await;
+                    }
                     Err(error) => {
                         tracing::error!(target: LOG, %error, "the new routes are not taken; the old ones go on");
                     }
@@ -200,28 +207,39 @@ struct Ports {
     address: IpAddr,
     shared: Arc<Shared>,
     connections: Arc<Semaphore>,
+    wanted: BTreeSet<(Kind, u16)>,
     open: BTreeMap<(Kind, u16), AbortOnDrop>,
+    refused: BTreeSet<(Kind, u16)>,
 }
 
 impl Ports {
-    async fn take(&mut self, routes: Routes) {
-        let wanted: BTreeSet<(Kind, u16)> = (routes.tcp.keys().map(|port| (Kind::Tcp, *port)))
+    fn take(&mut self, routes: Routes) {
+        self.wanted = (routes.tcp.keys().map(|port| (Kind::Tcp, *port)))
             .chain(routes.udp.keys().map(|port| (Kind::Udp, *port)))
             .collect();
-        tracing::info!(target: LOG, hosts = routes.http.len(), ports = wanted.len(), "took new routes");
+        tracing::info!(target: LOG, hosts = routes.http.len(), ports = self.wanted.len(), "took new routes");
         self.shared.routes.store(Arc::new(routes));
-        self.open
-            .retain(|port, task| wanted.contains(port) && !task.0.is_finished());
-        for (kind, port) in wanted {
-            if self.open.contains_key(&(kind, port)) {
-                continue;
-            }
+        self.open.retain(|port, _| self.wanted.contains(port));
+        self.refused.retain(|port| self.wanted.contains(port));
+    }
+
+    async fn open_missing(&mut self) {
+        self.open.retain(|_, task| !task.0.is_finished());
+        let missing = self
+            .wanted
+            .iter()
+            .filter(|port| !self.open.contains_key(port));
+        for (kind, port) in missing.copied().collect::<Vec<_>>() {
             match self.open(kind, port).await {
                 Ok(task) => {
+                    self.refused.remove(&(kind, port));
                     self.open.insert((kind, port), AbortOnDrop(task));
                 }
                 Err(error) => {
-                    tracing::error!(target: LOG, port, ?kind, %error, "the port cannot be opened");
+                    // Said once, and not at each try.
+                    if self.refused.insert((kind, port)) {
+                        tracing::error!(target: LOG, port, ?kind, %error, "the port cannot be opened; it is tried until it can");
+                    }
                 }
             }
         }

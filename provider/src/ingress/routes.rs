@@ -4,7 +4,6 @@
 //! when the new one cannot be read. Nothing else passes between the two, so traffic outlives the daemon.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -105,7 +104,7 @@ impl Routes {
         Ok(routes)
     }
 
-    /// Replaces the route file: written beside it, synced, renamed.
+    /// Replaces the route file durably.
     ///
     /// # Errors
     /// [`RoutesError::Io`] when the disk refuses; the old file is then still whole.
@@ -115,11 +114,7 @@ impl Routes {
             source,
         };
         let text = serde_json::to_vec_pretty(self).expect("routes are always JSON");
-        let temporary = path.with_extension("partial");
-        std::fs::File::create(&temporary)
-            .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()))
-            .and_then(|()| std::fs::rename(&temporary, path))
-            .map_err(io)
+        welkin_client::files::replace_durably(path, &text).map_err(io)
     }
 
     /// The public ports in use, TCP and UDP together.

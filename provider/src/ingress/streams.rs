@@ -28,12 +28,13 @@ pub(super) async fn serve_tcp(
     connections: Arc<Semaphore>,
 ) {
     loop {
-        let Ok(permit) = connections.clone().acquire_owned().await else {
-            return;
-        };
         let Ok((mut client, _)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
+        };
+        // After it was accepted, so that a port where nobody comes takes no place from the others.
+        let Ok(permit) = connections.clone().acquire_owned().await else {
+            return;
         };
         let shared = shared.clone();
         tokio::spawn(async move {
