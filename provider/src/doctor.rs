@@ -54,7 +54,7 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
             allow_root: config.allow_root,
             local_images: config.local_images.clone(),
         };
-        match backend.build().await {
+        match backend.connect().await {
             Ok(backend) => findings.extend(backend.doctor().await),
             Err(error) => findings.push(bad("container engine", error.to_string())),
         }

@@ -67,6 +67,21 @@ impl Config {
     /// # Errors
     /// [`BackendError::Unreachable`] when there is no engine.
     pub async fn build(self) -> Result<ContainerBackend, BackendError> {
+        let mut backend = self.connect().await?;
+        let installed = backend.refresh_firewall().await;
+        backend.capabilities.network_isolated = installed.is_ok();
+        if let Err(cause) = installed {
+            tracing::warn!(target: LOG, %cause, "leases are not kept apart; this provider says network=open");
+            backend.firewall = Mutex::new(None);
+        }
+        Ok(backend)
+    }
+
+    /// Connects to the engine and changes nothing, to look beside a daemon that runs.
+    ///
+    /// # Errors
+    /// [`BackendError::Unreachable`] when there is no engine.
+    pub async fn connect(self) -> Result<ContainerBackend, BackendError> {
         let socket = engine::find_socket(self.engine_socket.clone())?;
         let engine = Engine::connect(&socket).await?;
         let isolation = match (engine.isolation, self.allow_root) {
@@ -74,27 +89,15 @@ impl Config {
             (isolation, _) => isolation,
         };
         let firewall = Firewall::new(&self.instance.short());
-        let networks = network::list(&engine, &self.instance).await?;
-        let networks: Vec<_> = networks
-            .iter()
-            .map(network::for_firewall)
-            .collect::<Result<_, _>>()?;
-        let firewall = match firewall.install(&networks) {
-            Ok(()) => Some(firewall),
-            Err(cause) => {
-                tracing::warn!(target: LOG, %cause, "leases are not kept apart; this provider says network=open");
-                None
-            }
-        };
         let capabilities = Capabilities {
             isolation,
-            network_isolated: firewall.is_some(),
+            network_isolated: firewall.check().is_ok(),
         };
         Ok(ContainerBackend {
             config: self,
             engine,
             capabilities,
-            firewall: Mutex::new(firewall),
+            firewall: Mutex::new(Some(firewall)),
         })
     }
 }
