@@ -23,6 +23,20 @@ pub struct Unsupported {
     pub what: &'static str,
 }
 
+/// What containers on one machine do not have: the bid engine passes for it, and the gateway refuses it.
+pub const GPUS: &str = "graphics processors";
+/// See [`GPUS`].
+pub const LEASED_IP: &str = "an address of its own";
+
+/// What a volume with these attributes needs that containers on one machine do not have.
+pub fn lacking_storage(attributes: &BTreeMap<String, String>) -> Option<&'static str> {
+    let is = |key: &str, value: &str| attributes.get(key).is_some_and(|v| v == value);
+    if is("persistent", "true") {
+        return Some("persistent storage");
+    }
+    is("class", "ram").then_some("storage in memory")
+}
+
 /// What shall run for a lease.
 ///
 /// # Errors
@@ -52,7 +66,7 @@ fn service_spec(service: &Service) -> Result<ServiceSpec, Unsupported> {
         })
     };
     if service.resources.gpu.count > 0 {
-        return refuse("graphics processors");
+        return refuse(GPUS);
     }
     if service.tee.is_some() {
         return refuse("trusted execution");
@@ -61,16 +75,11 @@ fn service_spec(service: &Service) -> Result<ServiceSpec, Unsupported> {
         return refuse("permissions to read its own lease");
     }
     if service.expose.iter().any(|expose| expose.ip.is_some()) {
-        return refuse("an address of its own");
+        return refuse(LEASED_IP);
     }
-    for volume in &service.resources.storage {
-        let is = |key: &str, value: &str| volume.attributes.get(key).is_some_and(|v| v == value);
-        if is("persistent", "true") {
-            return refuse("persistent storage");
-        }
-        if is("class", "ram") {
-            return refuse("storage in memory");
-        }
+    let mut volumes = service.resources.storage.iter();
+    if let Some(what) = volumes.find_map(|volume| lacking_storage(&volume.attributes)) {
+        return refuse(what);
     }
     let credentials = service
         .credentials

@@ -17,8 +17,10 @@ use std::fmt;
 use serde::Serialize;
 use welkin_modules::market::types::OrderView;
 use welkin_modules::matching::{Mismatch, capacity_mismatches, provider_mismatches};
-use welkin_modules::spec::{Attributes, EndpointKind, GroupSpec};
+use welkin_modules::spec::{Attributes, Endpoint, EndpointKind, GroupSpec};
 use welkin_runtime::{Address, Amount};
+
+use crate::workload::{GPUS, LEASED_IP, lacking_storage};
 
 pub use ledger::{Ledger, Reservation};
 pub use price::PriceTable;
@@ -112,24 +114,14 @@ pub fn decide(
 fn beyond_the_back_end(spec: &GroupSpec) -> Vec<Reason> {
     let mut lacks: Vec<&str> = Vec::new();
     for unit in &spec.resources {
-        if unit.gpu.count > 0 {
-            lacks.push("graphics processors");
-        }
-        let persistent = |value: Option<&String>| value.is_some_and(|value| value == "true");
-        if unit
-            .storage
-            .iter()
-            .any(|volume| persistent(volume.attributes.get("persistent")))
-        {
-            lacks.push("persistent storage");
-        }
-        if unit
-            .endpoints
-            .iter()
-            .any(|endpoint| endpoint.kind == EndpointKind::LeasedIp)
-        {
-            lacks.push("addresses to lease");
-        }
+        let leased_ip = |endpoint: &Endpoint| endpoint.kind == EndpointKind::LeasedIp;
+        lacks.extend((unit.gpu.count > 0).then_some(GPUS));
+        lacks.extend(unit.endpoints.iter().any(leased_ip).then_some(LEASED_IP));
+        lacks.extend(
+            unit.storage
+                .iter()
+                .filter_map(|volume| lacking_storage(&volume.attributes)),
+        );
     }
     lacks.sort_unstable();
     lacks.dedup();

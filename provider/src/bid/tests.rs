@@ -127,6 +127,10 @@ fn it_bids_what_it_costs_and_says_every_reason_when_it_does_not() {
     greedy.storage[0]
         .attributes
         .insert("persistent".to_owned(), "true".to_owned());
+    let mut memory = greedy.storage[0].clone();
+    memory.name = "memory".to_owned();
+    memory.attributes = [("class".to_owned(), "ram".to_owned())].into();
+    greedy.storage.push(memory);
     greedy.endpoints = vec![Endpoint {
         kind: EndpointKind::LeasedIp,
         sequence: 1,
@@ -142,7 +146,8 @@ fn it_bids_what_it_costs_and_says_every_reason_when_it_does_not() {
     for word in [
         "graphics processors",
         "persistent storage",
-        "addresses to lease",
+        "an address of its own",
+        "storage in memory",
     ] {
         assert!(said.contains(word), "{word:?} is not in {said:?}");
     }
