@@ -153,6 +153,9 @@ fn print_status(socket: &Path, output: &str) -> anyhow::Result<()> {
     if let Some(error) = &status.last_error {
         println!("last look  failed: {error}");
     }
+    if let Some(error) = &status.last_trade_error {
+        println!("last bids  failed: {error}");
+    }
     println!("leases     {}", status.leases.len());
     for lease in &status.leases {
         println!(

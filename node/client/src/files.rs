@@ -24,10 +24,15 @@ pub(crate) fn read(path: &Path, max_bytes: u64) -> Result<Option<String>, Client
     Ok(Some(text))
 }
 
-/// Replaces a file: after a crash there is the old one or the new one.
-pub(crate) fn replace(path: &Path, text: &str) -> Result<(), ClientError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
+/// Replaces a file, readable by its owner only: after a crash there is the old one or the new one, whole.
+///
+/// # Errors
+/// What the system said; the old file is then still there.
+pub fn replace_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
     let temporary = path.with_extension(format!("partial-{}", std::process::id()));
     let written = OpenOptions::new()
         .write(true)
@@ -36,15 +41,22 @@ pub(crate) fn replace(path: &Path, text: &str) -> Result<(), ClientError> {
         .mode(0o600)
         .open(&temporary)
         .and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
+            file.write_all(bytes)?;
             file.sync_all()
         })
         .and_then(|()| fs::rename(&temporary, path))
         .and_then(|()| File::open(folder)?.sync_all());
-    written.map_err(|error| {
+    if written.is_err() {
         let _ = fs::remove_file(&temporary);
-        failed(path, &error)
-    })
+    }
+    written
+}
+
+/// Replaces a file of the client's own, whose folder is made where it is not there.
+pub(crate) fn replace(path: &Path, text: &str) -> Result<(), ClientError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
+    replace_durably(path, text.as_bytes()).map_err(|error| failed(path, &error))
 }
 
 /// Holds the lock of a folder until it is dropped; waits for whoever has it.

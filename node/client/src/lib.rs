@@ -37,7 +37,7 @@ pub mod query;
 pub mod rpc;
 pub mod submit;
 
-mod files;
+pub mod files;
 
 pub use chain::{BlockHints, Chain, Config, Trust};
 pub use error::{ClientError, TransactionRef};

@@ -50,6 +50,7 @@ struct Inner {
     proven_at: Option<Instant>,
     seen: BTreeMap<LeaseKey, SeenLease>,
     opened: BTreeMap<LeaseKey, Vec<Opened>>,
+    troubles: BTreeMap<LeaseKey, String>,
     events: BTreeMap<LeaseId, Events>,
 }
 
@@ -85,6 +86,9 @@ impl Book {
     pub fn note_chain(&self, height: u64, live: BTreeMap<LeaseId, Live>) {
         let mut inner = self.lock();
         inner.events.retain(|lease, _| live.contains_key(lease));
+        inner
+            .troubles
+            .retain(|key, _| live.contains_key(&key.lease));
         inner.live = live;
         inner.proven_height = height;
         inner.proven_at = Some(Instant::now());
@@ -103,14 +107,23 @@ impl Book {
         self.lock().opened = opened;
     }
 
+    /// Notes why the last try to start a lease failed, or that nothing is wrong.
+    pub fn note_trouble(&self, key: LeaseKey, cause: Option<String>) {
+        let mut inner = self.lock();
+        match cause {
+            Some(cause) => inner.troubles.insert(key, cause),
+            None => inner.troubles.remove(&key),
+        };
+    }
+
+    /// Why the last try to start a lease failed.
+    pub fn trouble(&self, key: LeaseKey) -> Option<String> {
+        self.lock().troubles.get(&key).cloned()
+    }
+
     /// The lease, if it is proven active.
     pub fn live(&self, lease: LeaseId) -> Option<Live> {
         self.lock().live.get(&lease).cloned()
-    }
-
-    /// All leases that are proven active.
-    pub fn all_live(&self) -> Vec<Live> {
-        self.lock().live.values().cloned().collect()
     }
 
     /// Whether the look at the chain is fresh, and its height.

@@ -10,6 +10,7 @@ use welkin_modules::matching::Resources;
 use welkin_modules::spec::GroupSpec;
 use welkin_runtime::Amount;
 use welkin_runtime::crypto::SigningKey;
+use welkin_runtime::tx::RawCall;
 
 use super::LOG;
 use super::look::Looker;
@@ -134,39 +135,48 @@ async fn place(
     bids: &[(OrderId, Amount)],
     deposit: Amount,
 ) -> Result<(), ClientError> {
-    let calls = bids
-        .iter()
-        .map(|(order, rate)| {
-            call::<Market>(&MarketCall::Bid {
-                order: *order,
-                rate_uwlk_per_hour: *rate,
-                offer: Vec::new(),
-                deposit,
-            })
+    let call = |(order, rate): &(OrderId, Amount)| {
+        call::<Market>(&MarketCall::Bid {
+            order: *order,
+            rate_uwlk_per_hour: *rate,
+            offer: Vec::new(),
+            deposit,
         })
-        .collect::<Vec<_>>();
-    match chain.submit(key, calls).await {
-        Ok(_) => {
-            for (order, rate) in bids {
-                tracing::info!(target: LOG, %order, rate_uwlk_per_hour = rate.0, "bid");
-            }
-            Ok(())
+    };
+    let outcomes = submit_each(chain, key, bids.iter().map(call).collect()).await?;
+    for ((order, rate), outcome) in bids.iter().zip(outcomes) {
+        match outcome {
+            Ok(()) => tracing::info!(target: LOG, %order, rate_uwlk_per_hour = rate.0, "bid"),
+            Err(error) => tracing::warn!(target: LOG, %order, %error, "the bid was refused"),
         }
-        // Calls succeed or fail together: one order that was just withdrawn must not keep the others waiting.
-        Err(ClientError::Refused { .. }) if bids.len() > 1 => {
-            for bid in bids {
-                let outcome = Box::pin(place(chain, key, std::slice::from_ref(bid), deposit)).await;
-                match outcome {
-                    Ok(()) | Err(ClientError::Refused { .. }) => {}
-                    Err(other) => return Err(other),
-                }
-            }
-            Ok(())
-        }
-        Err(error @ ClientError::Refused { .. }) => {
-            tracing::warn!(target: LOG, order = %bids[0].0, %error, "the bid was refused");
-            Ok(())
-        }
-        Err(error) => Err(error),
     }
+    Ok(())
+}
+
+/// Submits calls in one transaction; where the chain refuses that, one by one, because calls succeed or fail together and
+/// one that came too late must not keep the others waiting. What became of each: `Err` says why it was refused.
+///
+/// # Errors
+/// [`ClientError`], when the chain did not answer.
+pub(super) async fn submit_each(
+    chain: &Chain,
+    key: &SigningKey,
+    calls: Vec<RawCall>,
+) -> Result<Vec<Result<(), ClientError>>, ClientError> {
+    let mut outcomes = Vec::new();
+    match chain.submit(key, calls.clone()).await {
+        Ok(_) => outcomes.resize_with(calls.len(), || Ok(())),
+        Err(error @ ClientError::Refused { .. }) if calls.len() == 1 => outcomes.push(Err(error)),
+        Err(ClientError::Refused { .. }) => {
+            for call in calls {
+                outcomes.push(match chain.submit(key, vec![call]).await {
+                    Ok(_) => Ok(()),
+                    Err(error @ ClientError::Refused { .. }) => Err(error),
+                    Err(error) => return Err(error),
+                });
+            }
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(outcomes)
 }

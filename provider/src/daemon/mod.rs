@@ -14,9 +14,12 @@ pub mod book;
 pub mod look;
 pub mod market;
 pub mod reconcile;
+mod records;
 pub mod report;
+pub mod routing;
 pub mod serve;
 pub mod tenancy;
+pub mod trade;
 pub mod watch;
 
 use std::path::PathBuf;
@@ -58,6 +61,9 @@ pub const STATUS_SOCKET: &str = "status.sock";
 /// A daemon that is built and does not run yet.
 pub struct Daemon {
     reconciler: Reconciler,
+    trader: trade::Trader,
+    /// What the loop shows to the trader.
+    views: tokio::sync::watch::Receiver<trade::View>,
     gateway: Gateway,
     listener: Listener,
     watch: Watch,
@@ -154,27 +160,37 @@ pub async fn build(config: Config) -> anyhow::Result<Daemon> {
         attributes,
         attestations: looker.attestations().await?,
     };
+    let (views, seen_views) = tokio::sync::watch::channel(trade::View::default());
+    let trader = trade::Parts {
+        looker: Looker::new(chain, key.address()),
+        key,
+        offering,
+        capacity,
+        prices: config.prices,
+        home: config.home.clone(),
+        watch: watch.clone(),
+        withdraw_interval: Duration::from_secs(config.withdraw_interval_s),
+    }
+    .build();
     let reconciler = Parts {
         looker,
-        key,
         backend,
         manifests,
         book,
         wake,
         watch: watch.clone(),
-        offering,
-        capacity,
-        prices: config.prices,
         home: config.home.clone(),
         domain: config.domain.clone(),
         ports: config.ports_first..=config.ports_last,
         interval: Duration::from_millis(config.reconcile_interval_ms),
-        withdraw_interval: Duration::from_secs(config.withdraw_interval_s),
+        views,
     }
-    .build();
+    .build()?;
     let (home, metrics_listen) = (config.home, config.metrics_listen);
     Ok(Daemon {
         reconciler,
+        trader,
+        views: seen_views,
         gateway,
         listener,
         watch,
@@ -198,15 +214,18 @@ impl Daemon {
         let blocks = serve::wake_on_blocks(self.reconciler.chain(), self.gateway.wake.clone());
         let mut gateway = tokio::spawn(serve::tenants(self.listener, self.gateway));
         let mut reconciler = tokio::spawn(self.reconciler.run());
+        let mut trader = tokio::spawn(self.trader.run(self.views));
         let ended = tokio::select! {
             ended = &mut gateway => ("gateway", ended),
             ended = &mut reconciler => ("reconcile loop", ended),
+            ended = &mut trader => ("trader", ended),
             () = status => ("status socket", Ok(())),
             () = metrics => ("metrics", Ok(())),
             () = blocks => ("block watch", Ok(())),
         };
         gateway.abort();
         reconciler.abort();
+        trader.abort();
         match ended {
             (part, Ok(())) => anyhow::bail!("the {part} ended"),
             (part, Err(error)) => Err(error).with_context(|| format!("the {part} failed")),

@@ -9,45 +9,34 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use tokio::sync::{Notify, mpsc};
-use welkin_client::{Chain, ClientError, call};
-use welkin_modules::escrow::Escrow;
-use welkin_modules::escrow::types::Call as EscrowCall;
+use tokio::sync::{Notify, mpsc, watch};
+use welkin_client::{Chain, ClientError};
 use welkin_modules::ids::LeaseId;
-use welkin_modules::market::Market;
-use welkin_modules::market::types::Call as MarketCall;
-use welkin_modules::matching::Resources;
-use welkin_modules::moment::Reason;
 use welkin_provider_api::channel::Severity;
-use welkin_provider_api::manifest::GroupManifest;
 use welkin_runtime::Hash;
-use welkin_runtime::crypto::SigningKey;
 
-use super::book::{Book, Live};
+use super::book::Book;
 use super::look::{Leases, Looker};
-use super::market::{Bidder, Round};
+use super::records::{Known, Records};
+use super::routing::{Routing, RoutingError};
+use super::trade::View;
 use super::{LOG, Watch};
 use crate::backend::{Backend, BackendError, LeaseKey, LeaseSpec, SeenLease};
-use crate::bid::{Offering, PriceTable};
-use crate::ingress::{self, routes::Routes};
-use crate::manifests::{Failure, Manifests, ManifestsError, Versions};
+use crate::manifests::{Failure, Manifests, ManifestsError};
 use crate::planner::{Action, Inputs, Plan, Record, is_as_wanted, plan};
-use crate::workload::{self, Opened, PortLeases};
 
-/// The first pause after a failure, and the longest.
+/// The first pause before a version is started again, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// The least time from one look to the next, so that nobody who wakes the loop often makes it spin.
+const LEAST_INTERVAL: Duration = Duration::from_millis(50);
 /// How often the disk use of what runs is looked at.
 const DISK_INTERVAL: Duration = Duration::from_secs(30);
-/// Withdrawals in one transaction.
-const MAX_WITHDRAWALS: usize = 32;
 
 /// What the loop is made of.
 pub struct Parts {
     /// Looks at the chain.
     pub looker: Looker,
-    /// The provider's account.
-    pub key: SigningKey,
     /// What runs leases.
     pub backend: Arc<dyn Backend>,
     /// What tenants sent.
@@ -58,12 +47,6 @@ pub struct Parts {
     pub wake: Arc<Notify>,
     /// For `status` and metrics.
     pub watch: Watch,
-    /// What this provider is.
-    pub offering: Offering,
-    /// What it has.
-    pub capacity: Resources,
-    /// What it asks.
-    pub prices: PriceTable,
     /// The provider's folder.
     pub home: PathBuf,
     /// The domain of generated names.
@@ -72,8 +55,8 @@ pub struct Parts {
     pub ports: std::ops::RangeInclusive<u16>,
     /// How often everything is looked at when nothing happens.
     pub interval: Duration,
-    /// How often earned money is withdrawn.
-    pub withdraw_interval: Duration,
+    /// Where the newest look is shown to the trader.
+    pub views: watch::Sender<View>,
 }
 
 /// What the loop remembers of a lease between two looks. Losing it costs a pause and no more.
@@ -85,6 +68,8 @@ struct Memory {
     counted_at: Option<Instant>,
     /// Whether the lease began while this daemon watched.
     began_here: bool,
+    /// The version that was applied last. A pause is for the same one again; another begins at once.
+    applied: Option<Hash>,
     pause: Duration,
     not_before: Option<Instant>,
     right_since: Option<Instant>,
@@ -100,45 +85,37 @@ struct Done {
 /// The loop.
 pub struct Reconciler {
     parts: Parts,
+    records: Records,
+    routing: Routing,
     memory: BTreeMap<LeaseKey, Memory>,
     busy: BTreeSet<LeaseKey>,
-    port_leases: PortLeases,
-    routes: Option<Routes>,
-    bidder: Bidder,
     started: Instant,
     looked_before: bool,
     disk_at: Instant,
-    withdrew_at: Instant,
     /// The last look at the chain that succeeded.
     last: Option<Leases>,
 }
 
 impl Parts {
     /// The loop; the ports that leases had are read from the provider's folder.
-    pub fn build(self) -> Reconciler {
-        let port_leases = std::fs::read(self.home.join(PORTS_FILE))
-            .ok()
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-            .unwrap_or_default();
+    ///
+    /// # Errors
+    /// [`RoutingError`] when they cannot be read.
+    pub fn build(self) -> Result<Reconciler, RoutingError> {
         let now = Instant::now();
-        Reconciler {
+        Ok(Reconciler {
+            records: Records::new(self.manifests.clone()),
+            routing: Routing::open(&self.home, self.domain.clone(), self.ports.clone())?,
             parts: self,
             memory: BTreeMap::new(),
             busy: BTreeSet::new(),
-            port_leases,
-            routes: None,
-            bidder: Bidder::default(),
             started: now,
             looked_before: false,
             disk_at: now,
-            withdrew_at: now,
             last: None,
-        }
+        })
     }
 }
-
-/// Which ports which leases have.
-const PORTS_FILE: &str = "ports.json";
 
 impl Reconciler {
     /// The client through which the loop looks at the chain.
@@ -154,7 +131,10 @@ impl Reconciler {
         let mut tick = tokio::time::interval(self.parts.interval);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let wake = self.parts.wake.clone();
+        let mut rest = tokio::time::interval(LEAST_INTERVAL);
+        rest.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
+            rest.tick().await;
             tokio::select! {
                 _ = tick.tick() => {
                     // The engine's stream of events ended: it is opened anew here and nowhere else, so that an engine
@@ -200,27 +180,26 @@ impl Reconciler {
             },
         };
 
-        let versions = self.versions(&leases)?;
-        let records = self.records(&leases, &versions)?;
-        let now_ms = self.now_ms();
+        let known = self.known(&leases);
+        let records = self.planned_records(&known);
         let plan = plan(Inputs {
             chain: &leases.view,
             highest_height,
             records: &records,
             seen: &seen,
-            now_ms,
+            now_ms: self.now_ms(),
         });
-        self.note_good(&records, &versions, &seen)?;
-        self.write_routes(&leases, &records, &seen)?;
-        self.act(plan, done, &leases).await;
+        self.note_good(&records, &known, &seen)?;
+        let opened = self.routing.update(&leases.live, &known, &seen)?;
+        self.parts.book.note_opened(opened);
+        let unused = self.act(plan, done);
         self.watch_disks(&records, &seen).await;
         if let Some(error) = failure {
             return Err(error.into());
         }
         self.forget_ended(&leases, highest_height)?;
-        self.bid(&leases).await?;
-        self.withdraw(&leases).await?;
         self.parts.watch.note_round(&leases, &seen);
+        self.parts.views.send_replace(View { leases, unused });
         Ok(())
     }
 
@@ -231,7 +210,7 @@ impl Reconciler {
     }
 
     fn now_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        millis(self.started.elapsed())
     }
 
     fn remember(&mut self, leases: &Leases) {
@@ -251,65 +230,44 @@ impl Reconciler {
         self.looked_before = true;
     }
 
-    fn versions(&self, leases: &Leases) -> Result<BTreeMap<LeaseId, Versions>, ManifestsError> {
-        let read = |live: &Live| Ok((live.key.lease, self.parts.manifests.versions(live.key)?));
-        leases.live.values().map(read).collect()
-    }
-
-    fn records(
-        &self,
-        leases: &Leases,
-        versions: &BTreeMap<LeaseId, Versions>,
-    ) -> Result<BTreeMap<LeaseId, Record>, ManifestsError> {
-        let mut records = BTreeMap::new();
-        for live in leases.live.values() {
-            let versions = &versions[&live.key.lease];
-            let memory = self.memory.get(&live.key);
-            let not_before = memory.and_then(|memory| memory.not_before);
-            let record = Record {
-                accepted: self.spec(live.key, versions.accepted)?,
-                last_good: self.spec(live.key, versions.last_good)?,
-                failed: versions.failed.as_ref().map(|failed| failed.version),
-                waited_ms: memory.map_or(0, |memory| {
-                    u64::try_from(memory.waited.as_millis()).unwrap_or(u64::MAX)
-                }),
-                is_from_its_beginning: memory.is_some_and(|memory| memory.began_here),
-                not_before_ms: not_before.map_or(0, |at| {
-                    u64::try_from(at.duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
-                }),
-            };
-            records.insert(live.key.lease, record);
+    /// What is kept of each lease; tenants whose records cannot be read are told.
+    fn known(&mut self, leases: &Leases) -> BTreeMap<LeaseId, Known> {
+        let (known, broken) = self.records.look(leases.live.values());
+        for (key, _) in broken {
+            let text = "the provider cannot read its copy of the manifest; send it again";
+            self.parts
+                .book
+                .tell(key.lease, Severity::Warning, "damaged", None, text.into());
         }
-        Ok(records)
+        known
     }
 
-    fn spec(
-        &self,
-        key: LeaseKey,
-        version: Option<Hash>,
-    ) -> Result<Option<LeaseSpec>, ManifestsError> {
-        let Some(version) = version else {
-            return Ok(None);
-        };
-        Ok(self
-            .manifest(key, version)?
-            .and_then(|manifest| workload::lease_spec(key, version, &manifest).ok()))
-    }
-
-    fn manifest(
-        &self,
-        key: LeaseKey,
-        version: Hash,
-    ) -> Result<Option<GroupManifest>, ManifestsError> {
-        let kept = self.parts.manifests.get(key, version)?;
-        Ok(kept.and_then(|kept| GroupManifest::decode(&kept.manifest).ok()))
+    fn planned_records(&self, known: &BTreeMap<LeaseId, Known>) -> BTreeMap<LeaseId, Record> {
+        let by_lease = self.memory.iter().map(|(key, memory)| (key.lease, memory));
+        by_lease
+            .filter_map(|(lease, memory)| {
+                let known = known.get(&lease)?;
+                let pause = memory
+                    .not_before
+                    .filter(|_| memory.applied == known.versions.wanted());
+                let record = Record {
+                    accepted: known.accepted.as_ref().map(|one| one.spec.clone()),
+                    last_good: known.last_good.as_ref().map(|one| one.spec.clone()),
+                    failed: known.versions.failed.as_ref().map(|failed| failed.version),
+                    waited_ms: millis(memory.waited),
+                    is_from_its_beginning: memory.began_here,
+                    not_before_ms: pause.map_or(0, |at| millis(at.duration_since(self.started))),
+                };
+                Some((lease, record))
+            })
+            .collect()
     }
 
     /// Notes versions that run as they should, and lets pauses end after a quiet time.
     fn note_good(
         &mut self,
         records: &BTreeMap<LeaseId, Record>,
-        versions: &BTreeMap<LeaseId, Versions>,
+        known: &BTreeMap<LeaseId, Known>,
         seen: &[SeenLease],
     ) -> Result<(), ManifestsError> {
         for lease in seen {
@@ -331,10 +289,13 @@ impl Reconciler {
                 memory.pause = Duration::ZERO;
                 memory.not_before = None;
             }
-            let known = versions
-                .get(&lease.key.lease)
-                .and_then(|versions| versions.last_good);
-            if known != Some(wanted.version) {
+            self.parts.book.note_trouble(lease.key, None);
+            let versions = known.get(&lease.key.lease).map(|known| &known.versions);
+            let is_noted = versions.is_some_and(|versions| {
+                let failed = versions.failed.as_ref().map(|failed| failed.version);
+                versions.last_good == Some(wanted.version) && failed != Some(wanted.version)
+            });
+            if !is_noted {
                 self.parts.manifests.note_good(lease.key, wanted.version)?;
                 let text = format!("manifest {} runs", wanted.version);
                 self.parts
@@ -345,14 +306,19 @@ impl Reconciler {
         Ok(())
     }
 
-    async fn act(&mut self, plan: Plan, done: &mpsc::Sender<Done>, leases: &Leases) {
+    /// Begins what the plan says; the leases that nobody uses are for the trader to close.
+    fn act(&mut self, plan: Plan, done: &mpsc::Sender<Done>) -> BTreeSet<LeaseId> {
+        let mut unused = BTreeSet::new();
         for action in plan.actions {
             match action {
                 Action::Apply(spec) => self.apply(spec, done.clone()),
                 Action::Remove(key) => self.remove(key, done.clone()),
-                Action::CloseUnused(lease) => self.close_unused(lease, leases).await,
+                Action::CloseUnused(lease) => {
+                    unused.insert(lease);
+                }
             }
         }
+        unused
     }
 
     fn apply(&mut self, spec: LeaseSpec, done: mpsc::Sender<Done>) {
@@ -397,55 +363,51 @@ impl Reconciler {
 
     fn finish(&mut self, done: Done) {
         self.busy.remove(&done.key);
-        let lease = done.key.lease;
-        match (&done.outcome, done.version) {
-            (Ok(()), None) => {
-                tracing::info!(target: LOG, %lease, "removed");
-                if let Err(error) = self.parts.manifests.forget(done.key) {
-                    tracing::warn!(target: LOG, %error, %lease, "its manifest is still on the disk");
-                }
-            }
-            (Ok(()), Some(_)) => {}
-            (Err(BackendError::Unreachable(_)), _) => {}
-            (Err(error), Some(version)) => {
-                self.parts
-                    .book
-                    .tell(lease, Severity::Warning, "failed", None, error.to_string());
-                let failure = Failure {
-                    version,
-                    cause: error.to_string(),
-                };
-                if let Err(error) = self.parts.manifests.note_failed(done.key, failure) {
-                    tracing::error!(target: LOG, %error, %lease, "a failure could not be noted");
-                }
-            }
-            (Err(error), None) => {
-                tracing::warn!(target: LOG, %error, %lease, "it could not be removed yet")
+        match done.version {
+            Some(version) => self.applied(done.key, version, done.outcome),
+            None => self.removed(done.key, done.outcome),
+        }
+    }
+
+    fn applied(&mut self, key: LeaseKey, version: Hash, outcome: Result<(), BackendError>) {
+        // An engine that does not answer says nothing of the lease.
+        if let Err(error) = &outcome
+            && !matches!(error, BackendError::Unreachable(_))
+        {
+            let cause = error.to_string();
+            let book = &self.parts.book;
+            book.tell(key.lease, Severity::Warning, "failed", None, cause.clone());
+            book.note_trouble(key, Some(cause.clone()));
+            // Only what the tenant must change is a version's failure; all else may pass, and is tried again.
+            if matches!(error, BackendError::Refused(_))
+                && let Err(error) = self
+                    .parts
+                    .manifests
+                    .note_failed(key, Failure { version, cause })
+            {
+                tracing::error!(target: LOG, %error, lease = %key.lease, "a failure could not be noted");
             }
         }
-        if let Some(memory) = self.memory.get_mut(&done.key) {
+        // After a success too: what ends right after its start is not started again at once.
+        if let Some(memory) = self.memory.get_mut(&key) {
+            if memory.applied.replace(version) != Some(version) {
+                memory.pause = Duration::ZERO;
+            }
             memory.pause = (memory.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
             memory.not_before = Some(Instant::now() + memory.pause);
         }
     }
 
-    async fn close_unused(&mut self, lease: LeaseId, leases: &Leases) {
-        if !leases.live.contains_key(&lease) {
+    fn removed(&self, key: LeaseKey, outcome: Result<(), BackendError>) {
+        let lease = key.lease;
+        if let Err(error) = outcome {
+            tracing::warn!(target: LOG, %error, %lease, "it could not be removed yet");
             return;
         }
-        let calls = vec![call::<Market>(&MarketCall::CloseLease {
-            lease,
-            reason: Reason::NO_MANIFEST,
-        })];
-        tracing::info!(target: LOG, %lease, "nobody sent a manifest; closing the lease");
-        if let Err(error) = self.submit(calls).await {
-            tracing::warn!(target: LOG, %error, %lease, "the lease could not be closed yet");
+        tracing::info!(target: LOG, %lease, "removed");
+        if let Err(error) = self.parts.manifests.forget(key) {
+            tracing::warn!(target: LOG, %error, %lease, "its manifest is still on the disk");
         }
-    }
-
-    async fn submit(&self, calls: Vec<welkin_runtime::tx::RawCall>) -> Result<(), ClientError> {
-        let chain = self.parts.looker.chain();
-        chain.submit(&self.parts.key, calls).await.map(|_| ())
     }
 
     /// Forgets what was kept for leases that are over and of which nothing runs. The same proof is asked for as for
@@ -454,7 +416,7 @@ impl Reconciler {
         if leases.view.height < highest_height {
             return Ok(());
         }
-        for key in self.parts.manifests.all()?.into_keys() {
+        for key in self.parts.manifests.leases()? {
             let is_live = leases
                 .live
                 .get(&key.lease)
@@ -463,61 +425,6 @@ impl Reconciler {
             if !is_live && !runs && leases.view.height > key.creation_height {
                 self.parts.manifests.forget(key)?;
             }
-        }
-        Ok(())
-    }
-
-    fn write_routes(
-        &mut self,
-        leases: &Leases,
-        records: &BTreeMap<LeaseId, Record>,
-        seen: &[SeenLease],
-    ) -> Result<(), RoundError> {
-        let mut routes = Routes::new();
-        let mut opened_of: BTreeMap<LeaseKey, Vec<Opened>> = BTreeMap::new();
-        let before = self.port_leases.clone();
-        let live: BTreeSet<(String, u64)> = seen
-            .iter()
-            .map(|lease| lease.key)
-            .chain(leases.live.values().map(|live| live.key))
-            .map(|key| (key.lease.to_string(), key.creation_height))
-            .collect();
-        workload::release_ports(&mut self.port_leases, &live);
-        for live in leases.live.values() {
-            let wanted = records
-                .get(&live.key.lease)
-                .and_then(crate::planner::wanted);
-            let Some(version) = wanted.map(|spec| spec.version) else {
-                continue;
-            };
-            let Some(manifest) = self.manifest(live.key, version)? else {
-                continue;
-            };
-            let (domain, ports) = (&self.parts.domain, self.parts.ports.clone());
-            let opened =
-                workload::entrances(live.key, &manifest, domain, ports, &mut self.port_leases);
-            let nothing = SeenLease {
-                key: live.key,
-                replicas: Vec::new(),
-            };
-            let lease = seen
-                .iter()
-                .find(|lease| lease.key == live.key)
-                .unwrap_or(&nothing);
-            workload::add_routes(&mut routes, &manifest, &opened, lease);
-            opened_of.insert(live.key, opened);
-        }
-        if self.port_leases != before {
-            let bytes =
-                serde_json::to_vec_pretty(&self.port_leases).expect("ports are always JSON");
-            let path = self.parts.home.join(PORTS_FILE);
-            let temporary = path.with_extension("partial");
-            std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, &path))?;
-        }
-        self.parts.book.note_opened(opened_of);
-        if self.routes.as_ref() != Some(&routes) {
-            routes.write(&self.parts.home.join(ingress::ROUTES_FILE))?;
-            self.routes = Some(routes);
         }
         Ok(())
     }
@@ -567,52 +474,10 @@ impl Reconciler {
             }
         }
     }
+}
 
-    async fn bid(&mut self, leases: &Leases) -> Result<(), ClientError> {
-        let is_served = ingress::is_running(&self.parts.home);
-        self.parts.watch.note_ingress(is_served);
-        if !is_served {
-            return Ok(());
-        }
-        let held = |live: &Live| (live.key.lease, Resources::needed(&live.spec));
-        let ledger = self
-            .bidder
-            .round(Round {
-                looker: &self.parts.looker,
-                key: &self.parts.key,
-                offering: &self.parts.offering,
-                capacity: self.parts.capacity,
-                leases: leases.live.values().map(held).collect(),
-                prices: &self.parts.prices,
-            })
-            .await?;
-        self.parts.watch.note_ledger(&ledger);
-        Ok(())
-    }
-
-    async fn withdraw(&mut self, leases: &Leases) -> Result<(), ClientError> {
-        if self.withdrew_at.elapsed() < self.parts.withdraw_interval || leases.live.is_empty() {
-            return Ok(());
-        }
-        self.withdrew_at = Instant::now();
-        let ids: Vec<LeaseId> = leases.live.keys().copied().collect();
-        for batch in ids.chunks(MAX_WITHDRAWALS) {
-            let calls = batch
-                .iter()
-                .map(|lease| call::<Escrow>(&EscrowCall::Withdraw { lease: *lease }));
-            match self.submit(calls.collect()).await {
-                Ok(()) => {
-                    tracing::info!(target: LOG, leases = batch.len(), "withdrew what was earned")
-                }
-                // One of them ended meanwhile; the next time it is not among them.
-                Err(error @ ClientError::Refused { .. }) => {
-                    tracing::warn!(target: LOG, %error, "a withdrawal was refused");
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Why a look failed.
@@ -625,7 +490,5 @@ enum RoundError {
     #[error(transparent)]
     Manifests(#[from] ManifestsError),
     #[error(transparent)]
-    Routes(#[from] crate::ingress::routes::RoutesError),
-    #[error("the provider's folder: {0}")]
-    Disk(#[from] std::io::Error),
+    Routing(#[from] RoutingError),
 }

@@ -1,10 +1,10 @@
-//! The state of a lease, for its tenant. Pure but for reading the manifest.
+//! The state of a lease, for its tenant: from the book and the kept manifest.
 
 use welkin_provider_api::channel::{
     ForwardedPort, LeaseStatus, Phase, ServiceStatus, UnprovenHost,
 };
 use welkin_provider_api::manifest::GroupManifest;
-use welkin_runtime::{Address, Hash};
+use welkin_runtime::Address;
 
 use super::book::{Book, Live};
 use crate::backend::{LeaseSpec, ReplicaState, SeenLease};
@@ -42,7 +42,7 @@ pub fn status(
     reach: &Reach,
 ) -> Result<LeaseStatus, ManifestsError> {
     let versions = manifests.versions(live.key)?;
-    let running = running_version(&versions);
+    let running = versions.wanted();
     let manifest = match running {
         Some(version) => manifests.get(live.key, version)?,
         None => None,
@@ -82,17 +82,10 @@ pub fn status(
         failure: versions
             .failed
             .filter(|failed| versions.accepted == Some(failed.version))
-            .map(|failed| failed.cause),
+            .map(|failed| failed.cause)
+            .or_else(|| book.trouble(live.key)),
         services,
     })
-}
-
-/// The version that runs, or should: the accepted one unless it failed.
-fn running_version(versions: &Versions) -> Option<Hash> {
-    match (versions.accepted, &versions.failed) {
-        (Some(accepted), Some(failed)) if failed.version == accepted => versions.last_good,
-        (accepted, _) => accepted,
-    }
 }
 
 fn phase(versions: &Versions, spec: Option<&LeaseSpec>, seen: Option<&SeenLease>) -> Phase {

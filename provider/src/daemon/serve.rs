@@ -55,10 +55,19 @@ pub async fn status(path: &Path, watch: Watch) -> anyhow::Result<impl Future<Out
         .with_context(|| format!("the status socket {} cannot be made", path.display()))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     Ok(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
+        loop {
+            let mut stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    not_accepted("status", &error).await;
+                    continue;
+                }
+            };
             let text = serde_json::to_vec(&watch.status()).expect("a status is always JSON");
-            let _ = stream.write_all(&text).await;
-            let _ = stream.shutdown().await;
+            tokio::spawn(tokio::time::timeout(PATIENCE, async move {
+                let _ = stream.write_all(&text).await;
+                let _ = stream.shutdown().await;
+            }));
         }
     })
 }
@@ -83,7 +92,14 @@ pub async fn metrics(
         let Some(listener) = listener else {
             return std::future::pending().await;
         };
-        while let Ok((stream, _)) = listener.accept().await {
+        loop {
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    not_accepted("metrics", &error).await;
+                    continue;
+                }
+            };
             let watch = watch.clone();
             let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
                 let response = match request.uri().path() {
@@ -105,6 +121,12 @@ pub async fn metrics(
             });
         }
     })
+}
+
+/// A connection could not be accepted: out of file descriptors, or it has gone again. Others may come.
+async fn not_accepted(what: &str, error: &std::io::Error) {
+    tracing::warn!(target: LOG, %error, "a connection for {what} could not be accepted");
+    tokio::time::sleep(Duration::from_millis(50)).await;
 }
 
 /// Wakes the reconcile loop with every block that a node tells of. Only a hint: the loop looks by itself too.

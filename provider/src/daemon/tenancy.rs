@@ -3,6 +3,7 @@
 //! A right is checked when its stream opens, against the provider's clock and the newest proven look at the chain, and it
 //! ends when the lease ends, open streams included.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -263,9 +264,15 @@ impl Tenancy for Gateway {
         query: LogQuery,
     ) -> Result<BoxStream<'static, Result<LogLine, Refusal>>, Refusal> {
         let live = self.live(lease)?;
-        let services: Vec<Option<String>> = match query.services.is_empty() {
+        // Each service once, and no more than a group can have: every one costs the engine a stream.
+        let named: BTreeSet<String> = query.services.into_iter().collect();
+        if named.len() > live.spec.resources.len() {
+            let text = format!("this lease has {} services", live.spec.resources.len());
+            return Err(refuse(Reason::UnknownService, text));
+        }
+        let services: Vec<Option<String>> = match named.is_empty() {
             true => vec![None],
-            false => query.services.into_iter().map(Some).collect(),
+            false => named.into_iter().map(Some).collect(),
         };
         let mut streams = Vec::new();
         for service in services {

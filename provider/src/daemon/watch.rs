@@ -25,6 +25,8 @@ pub struct Status {
     pub ingress_running: bool,
     /// Why the last look failed, if it did.
     pub last_error: Option<String>,
+    /// Why there were no bids or withdrawals the last time, if they failed.
+    pub last_trade_error: Option<String>,
     /// Open bids.
     pub open_bids: usize,
     /// What can be promised still.
@@ -114,6 +116,10 @@ impl Watch {
     pub(super) fn note_error(&self, error: String) {
         self.metrics.failed_rounds.inc();
         self.lock().last_error = Some(error);
+    }
+
+    pub(super) fn note_trade(&self, error: Option<String>) {
+        self.lock().last_trade_error = error;
     }
 
     pub(super) fn note_ingress(&self, is_running: bool) {

@@ -12,9 +12,8 @@
 
 mod seal;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -51,6 +50,19 @@ pub struct Versions {
     pub last_good: Option<Hash>,
     /// The newest that failed, and why.
     pub failed: Option<Failure>,
+}
+
+impl Versions {
+    /// The version that should run: the newest accepted one, unless it failed and there is one that ran well. With none
+    /// that ever ran, the failed one is tried again after a pause: its cause may pass.
+    pub fn wanted(&self) -> Option<Hash> {
+        match (self.accepted, &self.failed) {
+            (Some(accepted), Some(failed)) if failed.version == accepted => {
+                self.last_good.or(Some(accepted))
+            }
+            (accepted, _) => accepted.or(self.last_good),
+        }
+    }
 }
 
 /// Why a version does not run.
@@ -113,16 +125,14 @@ impl Manifests {
     /// All leases for which something is kept.
     ///
     /// # Errors
-    /// [`ManifestsError`] for the first that cannot be read.
-    pub fn all(&self) -> Result<BTreeMap<LeaseKey, Versions>, ManifestsError> {
-        let mut all = BTreeMap::new();
+    /// [`ManifestsError::Io`] when the folder cannot be listed.
+    pub fn leases(&self) -> Result<BTreeSet<LeaseKey>, ManifestsError> {
+        let mut leases = BTreeSet::new();
         for entry in fs::read_dir(&self.folder).map_err(|source| io(&self.folder, source))? {
             let entry = entry.map_err(|source| io(&self.folder, source))?;
-            if let Some(key) = entry.file_name().to_str().and_then(parse_folder) {
-                all.insert(key, self.versions(key)?);
-            }
+            leases.extend(entry.file_name().to_str().and_then(parse_folder));
         }
-        Ok(all)
+        Ok(leases)
     }
 
     /// Which version is which for one lease; all `None` where nothing is kept.
@@ -157,7 +167,8 @@ impl Manifests {
             .map_err(|_| damaged())
     }
 
-    /// Keeps a newly accepted version; from then on it is the accepted one.
+    /// Keeps a newly accepted version; from then on it is the accepted one. Where the state was damaged this begins a new
+    /// one: that is how a tenant who sends again mends it.
     ///
     /// # Errors
     /// [`ManifestsError::Io`]; what was kept before is then still whole.
@@ -173,19 +184,25 @@ impl Manifests {
             Zeroizing::new(borsh::to_vec(kept).expect("a manifest in memory is always borsh"));
         let sealed = self.key.seal(&plain, &self.associated_data(key, version));
         write(&self.sealed_path(key, version), &sealed)?;
-        self.change(key, |versions| {
-            versions.accepted = Some(version);
-            // A tenant who sends a failed version again wants it tried again.
-            versions.failed.take_if(|failed| failed.version == version);
-        })
+        let mut versions = match self.versions(key) {
+            Err(ManifestsError::Damaged { .. }) => Versions::default(),
+            known => known?,
+        };
+        versions.accepted = Some(version);
+        // A tenant who sends a failed version again wants it tried again.
+        versions.failed.take_if(|failed| failed.version == version);
+        self.replace(key, versions)
     }
 
-    /// Notes that a version runs well.
+    /// Notes that a version runs well; that it failed before is over.
     ///
     /// # Errors
     /// [`ManifestsError`].
     pub fn note_good(&self, key: LeaseKey, version: Hash) -> Result<Versions, ManifestsError> {
-        self.change(key, |versions| versions.last_good = Some(version))
+        let mut versions = self.versions(key)?;
+        versions.last_good = Some(version);
+        versions.failed.take_if(|failed| failed.version == version);
+        self.replace(key, versions)
     }
 
     /// Notes that a version does not run.
@@ -193,7 +210,9 @@ impl Manifests {
     /// # Errors
     /// [`ManifestsError`].
     pub fn note_failed(&self, key: LeaseKey, failure: Failure) -> Result<Versions, ManifestsError> {
-        self.change(key, |versions| versions.failed = Some(failure))
+        let mut versions = self.versions(key)?;
+        versions.failed = Some(failure);
+        self.replace(key, versions)
     }
 
     /// Forgets everything about a lease. That nothing is kept is no error.
@@ -209,13 +228,7 @@ impl Manifests {
         }
     }
 
-    fn change(
-        &self,
-        key: LeaseKey,
-        change: impl FnOnce(&mut Versions),
-    ) -> Result<Versions, ManifestsError> {
-        let mut versions = self.versions(key)?;
-        change(&mut versions);
+    fn replace(&self, key: LeaseKey, versions: Versions) -> Result<Versions, ManifestsError> {
         let folder = self.lease_folder(key);
         let bytes = serde_json::to_vec_pretty(&versions).expect("hashes and text are always JSON");
         write(&folder.join("state.json"), &bytes)?;
@@ -283,18 +296,7 @@ fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, ManifestsError> {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), ManifestsError> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let temporary = path.with_extension("partial");
-    fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, path))
-        .map_err(|source| io(path, source))?;
-    sync_folder(path.parent().unwrap_or(path))
+    welkin_client::files::replace_durably(path, bytes).map_err(|source| io(path, source))
 }
 
 fn sync_folder(folder: &Path) -> Result<(), ManifestsError> {

@@ -62,12 +62,13 @@ fn what_was_kept_is_there_after_a_restart() {
         last_good: Some(version(1)),
         failed: Some(failure),
     };
-    assert_eq!(again.all().unwrap(), BTreeMap::from([(key(1), expected)]));
+    assert_eq!(again.leases().unwrap(), BTreeSet::from([key(1)]));
+    assert_eq!(again.versions(key(1)).unwrap(), expected);
     assert!(again.get(key(1), version(1)).unwrap().unwrap() == kept("one"));
     assert!(again.get(key(1), version(3)).unwrap().is_none());
     again.forget(key(1)).unwrap();
     again.forget(key(1)).unwrap();
-    assert!(again.all().unwrap().is_empty());
+    assert!(again.leases().unwrap().is_empty());
 }
 
 #[test]
@@ -161,4 +162,47 @@ proptest! {
         fs::write(&path, bytes).unwrap();
         prop_assert!(store.get(key(1), version(1)).is_err());
     }
+}
+
+#[test]
+fn a_version_that_runs_after_all_did_not_fail() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path(), 1);
+    store.accept(key(1), version(1), &kept("one")).unwrap();
+    let failure = |byte| Failure {
+        version: version(byte),
+        cause: "the registry did not answer".to_owned(),
+    };
+    let failed = store.note_failed(key(1), failure(1)).unwrap();
+    assert_eq!(failed.wanted(), Some(version(1)), "it is tried again");
+    let ran = store.note_good(key(1), version(1)).unwrap();
+    assert_eq!(ran.failed, None);
+
+    store.accept(key(1), version(2), &kept("two")).unwrap();
+    let failed = store.note_failed(key(1), failure(2)).unwrap();
+    assert_eq!(
+        failed.wanted(),
+        Some(version(1)),
+        "the last good one runs on"
+    );
+    let good = store.note_good(key(1), version(1)).unwrap();
+    assert_eq!(good.failed, Some(failure(2)), "another one's failure stays");
+}
+
+#[test]
+fn sending_again_mends_a_damaged_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path(), 1);
+    store.accept(key(1), version(1), &kept("one")).unwrap();
+    std::fs::write(store.lease_folder(key(1)).join("state.json"), "{").unwrap();
+    assert!(matches!(
+        store.versions(key(1)),
+        Err(ManifestsError::Damaged { .. })
+    ));
+    assert!(
+        store.note_good(key(1), version(1)).is_err(),
+        "nothing is made up"
+    );
+    store.accept(key(1), version(1), &kept("one")).unwrap();
+    assert_eq!(store.versions(key(1)).unwrap().accepted, Some(version(1)));
 }

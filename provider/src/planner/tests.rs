@@ -6,6 +6,7 @@ use welkin_modules::ids::{DeploymentId, OrderId};
 
 use super::*;
 use crate::backend::{SeenReplica, ServiceSpec};
+use crate::manifests::{Failure, Versions};
 
 fn lease(number: u64) -> LeaseId {
     OrderId {
@@ -156,6 +157,33 @@ fn a_failed_version_gives_way_to_the_last_good_one() {
         plan_of(&chain, 9, Some(record), &[running(&good)]),
         Plan::default()
     );
+}
+
+#[test]
+fn status_names_the_version_that_the_planner_runs() {
+    let choices = [None, Some(1), Some(2)];
+    for (accepted, last_good, failed) in choices.into_iter().flat_map(|accepted| {
+        let rest = choices
+            .into_iter()
+            .flat_map(|good| choices.map(|failed| (good, failed)));
+        rest.map(move |(good, failed)| (accepted, good, failed))
+    }) {
+        let record = Record {
+            accepted: accepted.map(|version| spec(key(1, 1), version)),
+            last_good: last_good.map(|version| spec(key(1, 1), version)),
+            failed: failed.map(|version| Hash([version; 32])),
+            ..Record::default()
+        };
+        let versions = Versions {
+            accepted: accepted.map(|version| Hash([version; 32])),
+            last_good: last_good.map(|version| Hash([version; 32])),
+            failed: failed.map(|version| Failure {
+                version: Hash([version; 32]),
+                cause: String::new(),
+            }),
+        };
+        assert_eq!(wanted(&record).map(|spec| spec.version), versions.wanted());
+    }
 }
 
 #[test]

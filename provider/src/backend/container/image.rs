@@ -39,12 +39,30 @@ pub(super) async fn pull(
     progress
         .try_for_each(|_| async { Ok(()) })
         .await
-        .map_err(|cause| {
-            BackendError::Refused(format!(
-                "the image {} cannot be pulled: {cause}",
-                service.image
-            ))
-        })
+        .map_err(|cause| not_pulled(&service.image, cause))
+}
+
+/// What a registry says of an image that is not there or not for this tenant. Engines hand it on as text, with a status
+/// of their own; everything else (a name that does not resolve, a registry that is down) may pass.
+const FINAL: [&str; 7] = [
+    "manifest unknown",
+    "name unknown",
+    "not found",
+    "unauthorized",
+    "denied",
+    "invalid reference",
+    "no image found",
+];
+
+fn not_pulled(image: &str, cause: bollard::errors::Error) -> BackendError {
+    let text = format!("the image {image} cannot be pulled: {cause}");
+    match error(cause) {
+        BackendError::Unreachable(why) => BackendError::Unreachable(why),
+        _ if FINAL.iter().any(|word| text.to_lowercase().contains(word)) => {
+            BackendError::Refused(text)
+        }
+        _ => BackendError::Engine(text),
+    }
 }
 
 /// The reference with `:latest` where it names neither tag nor digest; without one, engines pull every tag.
@@ -106,6 +124,34 @@ mod tests {
             ("a/b@sha256:00", "a/b@sha256:00"),
         ] {
             assert_eq!(with_tag(image), expected);
+        }
+    }
+
+    #[test]
+    fn a_registry_that_is_down_may_come_back_and_an_image_that_is_not_there_does_not() {
+        let failed = |message: &str| {
+            let cause = bollard::errors::Error::DockerResponseServerError {
+                status_code: 500,
+                message: message.to_owned(),
+            };
+            not_pulled("host:5000/a", cause)
+        };
+        for passing in [
+            "dial tcp 10.0.0.1:5000: connect: connection refused",
+            "lookup registry.example: no such host",
+            "received unexpected HTTP status: 503 Service Unavailable",
+        ] {
+            assert!(
+                matches!(failed(passing), BackendError::Engine(_)),
+                "{passing}"
+            );
+        }
+        for last in [
+            "reading manifest latest in host:5000/a: manifest unknown",
+            "unauthorized: access to the requested resource is not authorized",
+            "requested access to the resource is denied",
+        ] {
+            assert!(matches!(failed(last), BackendError::Refused(_)), "{last}");
         }
     }
 

@@ -1,0 +1,164 @@
+//! What the provider does on chain: bids, withdrawals, closing leases that nobody uses.
+//!
+//! It runs beside the reconcile loop and sees its newest look, so that a chain that stands still, or a transaction that is
+//! waited for, holds up no container.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use welkin_client::{ClientError, call};
+use welkin_modules::escrow::Escrow;
+use welkin_modules::escrow::types::Call as EscrowCall;
+use welkin_modules::ids::LeaseId;
+use welkin_modules::market::Market;
+use welkin_modules::market::types::Call as MarketCall;
+use welkin_modules::matching::Resources;
+use welkin_modules::moment::Reason;
+use welkin_runtime::crypto::SigningKey;
+
+use super::book::Live;
+use super::look::{Leases, Looker};
+use super::market::{Bidder, Round, submit_each};
+use super::{LOG, Watch};
+use crate::bid::{Offering, PriceTable};
+use crate::ingress;
+
+/// Withdrawals in one transaction.
+const MAX_WITHDRAWALS: usize = 32;
+
+/// What the trader is made of.
+pub struct Parts {
+    /// Looks at the chain.
+    pub looker: Looker,
+    /// The provider's account.
+    pub key: SigningKey,
+    /// What this provider is.
+    pub offering: Offering,
+    /// What it has.
+    pub capacity: Resources,
+    /// What it asks.
+    pub prices: PriceTable,
+    /// The provider's folder.
+    pub home: PathBuf,
+    /// For `status` and metrics.
+    pub watch: Watch,
+    /// How often earned money is withdrawn.
+    pub withdraw_interval: Duration,
+}
+
+/// What the reconcile loop sees.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// The last look at the leases.
+    pub leases: Leases,
+    /// Those that got no manifest for too long.
+    pub unused: BTreeSet<LeaseId>,
+}
+
+/// The trader.
+pub struct Trader {
+    parts: Parts,
+    bidder: Bidder,
+    withdrew_at: Instant,
+}
+
+impl Parts {
+    /// A trader; its first withdrawal is one interval away.
+    pub fn build(self) -> Trader {
+        Trader {
+            parts: self,
+            bidder: Bidder::default(),
+            withdrew_at: Instant::now(),
+        }
+    }
+}
+
+impl Trader {
+    /// Acts on every new look, until there will be no more.
+    pub async fn run(mut self, mut views: watch::Receiver<View>) {
+        while views.changed().await.is_ok() {
+            let view = views.borrow_and_update().clone();
+            let outcome = self.round(&view).await;
+            if let Err(error) = &outcome {
+                tracing::warn!(target: LOG, %error, "no bids or withdrawals this time");
+            }
+            let error = outcome.err().map(|error| error.to_string());
+            self.parts.watch.note_trade(error);
+        }
+    }
+
+    async fn round(&mut self, view: &View) -> Result<(), ClientError> {
+        self.close_unused(view).await?;
+        self.bid(&view.leases).await?;
+        self.withdraw(&view.leases).await
+    }
+
+    async fn close_unused(&self, view: &View) -> Result<(), ClientError> {
+        let unused: Vec<LeaseId> = view.unused.iter().copied().collect();
+        if unused.is_empty() {
+            return Ok(());
+        }
+        let call = |lease: &LeaseId| {
+            call::<Market>(&MarketCall::CloseLease {
+                lease: *lease,
+                reason: Reason::NO_MANIFEST,
+            })
+        };
+        let (chain, key) = (self.parts.looker.chain(), &self.parts.key);
+        let outcomes = submit_each(chain, key, unused.iter().map(call).collect()).await?;
+        for (lease, outcome) in unused.iter().zip(outcomes) {
+            match outcome {
+                Ok(()) => tracing::info!(target: LOG, %lease, "closed: nobody sent a manifest"),
+                Err(error) => {
+                    tracing::warn!(target: LOG, %lease, %error, "the lease could not be closed");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn bid(&mut self, leases: &Leases) -> Result<(), ClientError> {
+        let is_served = ingress::is_running(&self.parts.home);
+        self.parts.watch.note_ingress(is_served);
+        if !is_served {
+            return Ok(());
+        }
+        let held = |live: &Live| (live.key.lease, Resources::needed(&live.spec));
+        let ledger = self
+            .bidder
+            .round(Round {
+                looker: &self.parts.looker,
+                key: &self.parts.key,
+                offering: &self.parts.offering,
+                capacity: self.parts.capacity,
+                leases: leases.live.values().map(held).collect(),
+                prices: &self.parts.prices,
+            })
+            .await?;
+        self.parts.watch.note_ledger(&ledger);
+        Ok(())
+    }
+
+    async fn withdraw(&mut self, leases: &Leases) -> Result<(), ClientError> {
+        if self.withdrew_at.elapsed() < self.parts.withdraw_interval || leases.live.is_empty() {
+            return Ok(());
+        }
+        self.withdrew_at = Instant::now();
+        let (chain, key) = (self.parts.looker.chain(), &self.parts.key);
+        let ids: Vec<LeaseId> = leases.live.keys().copied().collect();
+        let call = |lease: &LeaseId| call::<Escrow>(&EscrowCall::Withdraw { lease: *lease });
+        for batch in ids.chunks(MAX_WITHDRAWALS) {
+            let outcomes = submit_each(chain, key, batch.iter().map(call).collect()).await?;
+            for (lease, outcome) in batch.iter().zip(outcomes) {
+                match outcome {
+                    Ok(()) => tracing::info!(target: LOG, %lease, "withdrew what was earned"),
+                    // It ended meanwhile, or earned nothing yet.
+                    Err(error) => tracing::debug!(target: LOG, %lease, %error, "not withdrawn"),
+                }
+            }
+        }
+        Ok(())
+    }
+}
