@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use structopt::StructOpt;
 use tracing_subscriber::EnvFilter;
 use welkin_node::config::{LogConfig, LogFormat};
+use welkin_p2p::QUIET_LIBRARIES;
 
 /// A validator or full node of a Welkin network.
 #[derive(Debug, StructOpt)]
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
 /// Sends logs to stderr, as the configuration or `WELKIN_LOG` says.
 fn start_logging(config: &LogConfig) -> anyhow::Result<()> {
     let filter = std::env::var("WELKIN_LOG").unwrap_or_else(|_| config.filter.clone());
-    let filter = EnvFilter::try_new(&filter)
+    let filter = EnvFilter::try_new(format!("{QUIET_LIBRARIES},{filter}"))
         .map_err(|why| anyhow::anyhow!("log filter `{filter}`: {why}"))?;
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -106,8 +106,8 @@ impl Sync {
     pub async fn run(self) {
         let mut paused: BTreeMap<PeerId, Instant> = BTreeMap::new();
         let begun = Instant::now();
-        loop {
-            let (answers, ahead) = self.who_is_ahead(&mut paused).await;
+        for turn in 0.. {
+            let (answers, ahead) = self.who_is_ahead(turn, &mut paused).await;
             let patient = self.has_peers && answers == 0 && begun.elapsed() < WAIT_FOR_PEERS;
             let started = *self.progress.started.borrow();
             match ahead {
@@ -132,11 +132,19 @@ impl Sync {
         }
     }
 
-    /// How many peers said where they stand, and the one that is furthest ahead.
-    async fn who_is_ahead(&self, paused: &mut BTreeMap<PeerId, Instant>) -> (usize, Option<Ahead>) {
+    /// How many peers said where they stand, and the one that is furthest ahead. Each turn asks others, so that no few
+    /// peers that are silent or lag can hide the rest.
+    async fn who_is_ahead(
+        &self,
+        turn: usize,
+        paused: &mut BTreeMap<PeerId, Instant>,
+    ) -> (usize, Option<Ahead>) {
         let now = Instant::now();
         paused.retain(|_, until| *until > now);
-        let peers = self.network.peers();
+        let mut peers = self.network.peers();
+        peers.retain(|info| !paused.contains_key(&info.peer));
+        let first = turn.wrapping_mul(ASKED) % peers.len().max(1);
+        peers.rotate_left(first);
         let asked = peers.iter().take(ASKED).map(|info| async {
             let answer = self
                 .network
@@ -154,8 +162,7 @@ impl Sync {
                 continue;
             };
             answers += 1;
-            let serves =
-                status.newest >= next && status.oldest <= next && !paused.contains_key(&peer);
+            let serves = status.newest >= next && status.oldest <= next;
             if serves && best.is_none_or(|best| status.newest > best.newest) {
                 best = Some(Ahead {
                     peer,

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use structopt::StructOpt;
 use tracing_subscriber::EnvFilter;
+use welkin_p2p::QUIET_LIBRARIES;
 use welkin_provider::config::Config;
 use welkin_provider::daemon::{self, STATUS_SOCKET, Status};
 use welkin_provider::{doctor, ingress};
@@ -49,8 +50,7 @@ enum Command {
 
 fn main() -> std::process::ExitCode {
     let arguments = Arguments::from_args();
-    start_logging(&arguments.log_format);
-    match run(arguments) {
+    match start_logging(&arguments.log_format).and_then(|()| run(arguments)) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("welkin-provider: {error:#}");
@@ -59,9 +59,10 @@ fn main() -> std::process::ExitCode {
     }
 }
 
-fn start_logging(format: &str) {
-    let filter = EnvFilter::try_from_env("WELKIN_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("warn,welkin=info"));
+fn start_logging(format: &str) -> anyhow::Result<()> {
+    let filter = std::env::var("WELKIN_LOG").unwrap_or_else(|_| "warn,welkin=info".to_owned());
+    let filter = EnvFilter::try_new(format!("{QUIET_LIBRARIES},{filter}"))
+        .with_context(|| format!("log filter `{filter}`"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
@@ -71,6 +72,7 @@ fn start_logging(format: &str) {
             .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
             .init(),
     }
+    Ok(())
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {

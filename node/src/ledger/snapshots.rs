@@ -6,7 +6,7 @@ use crate::api::TxPlace;
 use crate::block_log::BlockLog;
 use crate::snapshot::{SnapshotError, Snapshots};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use welkin_consensus::state::ChainState;
 use welkin_consensus::types::{Block, Message as _};
 use welkin_runtime::Hash;
@@ -28,6 +28,8 @@ pub struct SnapshotPlan {
 pub(super) struct Writing {
     plan: SnapshotPlan,
     busy: AtomicBool,
+    /// The height at which a snapshot was last thought of; [`u64::MAX`] before the first time.
+    seen: AtomicU64,
 }
 
 impl From<SnapshotPlan> for Writing {
@@ -35,7 +37,21 @@ impl From<SnapshotPlan> for Writing {
         Writing {
             plan,
             busy: AtomicBool::new(false),
+            seen: AtomicU64::new(u64::MAX),
         }
+    }
+}
+
+impl Writing {
+    /// Whether a multiple of the interval was reached or passed since the last time: while the node catches up, many
+    /// heights pass in one step.
+    fn is_due(&self, height: u64) -> bool {
+        let interval = self.plan.interval_blocks.max(1);
+        let seen = self
+            .seen
+            .swap(height, Ordering::AcqRel)
+            .min(height.saturating_sub(1));
+        height / interval > seen / interval
     }
 }
 
@@ -47,11 +63,7 @@ impl Ledger {
             return;
         };
         let tip = self.tip();
-        let due = tip.height() > 0
-            && tip
-                .height()
-                .is_multiple_of(writing.plan.interval_blocks.max(1));
-        if !due || writing.busy.swap(true, Ordering::AcqRel) {
+        if !writing.is_due(tip.height()) || writing.busy.swap(true, Ordering::AcqRel) {
             return;
         }
         let ledger = self.clone();
@@ -65,6 +77,7 @@ impl Ledger {
         };
         if let Err(why) = self.stop.thread("snapshot", write) {
             tracing::warn!(target: "welkin::ledger", "no thread for a snapshot: {why}");
+            writing.busy.store(false, Ordering::Release);
         }
     }
 
