@@ -6,7 +6,7 @@ use super::Runtime;
 use crate::error::{Coded, Result};
 use crate::event::Event;
 use crate::module::Module;
-use crate::tx::{RawCall, Transaction};
+use crate::tx::RawCall;
 
 impl Runtime {
     /// A call from JSON, for example `{"transfer": {"to": "welkin1...", "amount": "5"}}`.
@@ -53,28 +53,6 @@ impl Runtime {
         Ok(match value {
             Value::Object(mut tagged) => tagged.remove(event.name.as_ref()).unwrap_or(Value::Null),
             _ => Value::Object(serde_json::Map::new()),
-        })
-    }
-
-    /// A transaction as JSON, calls included; a call that does not decode is shown in hex.
-    pub fn transaction_to_json(&self, transaction: &Transaction) -> Value {
-        let body = &transaction.body;
-        let calls = body.calls.iter().map(|call| {
-            self.call_to_json(call).unwrap_or_else(
-                |_| json!({ "module_number": call.module, "bytes": hex::encode(&call.bytes) }),
-            )
-        });
-        json!({
-            "chain_id": body.chain_id,
-            "genesis_hash": body.genesis_hash,
-            "sender": body.sender,
-            "public_key": hex::encode(body.public_key),
-            "sequence": body.sequence.to_string(),
-            "expiry_height": body.expiry_height.to_string(),
-            "gas_limit": body.gas_limit.to_string(),
-            "fee": body.fee,
-            "calls": calls.collect::<Vec<_>>(),
-            "signature": hex::encode(transaction.signature),
         })
     }
 }

@@ -57,9 +57,6 @@ mod undo;
 mod update;
 mod verify;
 
-#[cfg(any(test, feature = "test-support"))]
-pub mod figures;
-
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::{Arc, Mutex, PoisonError};

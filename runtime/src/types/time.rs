@@ -20,12 +20,6 @@ pub const NANOS_PER_HOUR: u64 = 3_600 * NANOS_PER_SECOND;
 pub struct Time(pub u64);
 
 impl Time {
-    /// The moment so many whole seconds after the Unix epoch, unless it overflows.
-    #[must_use]
-    pub fn from_seconds(seconds: u64) -> Option<Time> {
-        seconds.checked_mul(NANOS_PER_SECOND).map(Time)
-    }
-
     /// The moment so many nanoseconds later; the end of time if there is none.
     #[must_use]
     pub fn saturating_add(self, nanos: u64) -> Time {

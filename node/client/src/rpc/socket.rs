@@ -31,9 +31,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Every new block.
 pub const NEW_BLOCK: &str = "tm.event='NewBlock'";
 
-/// Longest query of a subscription.
-pub const MAX_QUERY_BYTES: usize = 512;
-
 /// What a subscription tells.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Hint {
