@@ -1,0 +1,285 @@
+//! What exists already, and what is next: the part of `deploy` that decides. Nothing in here asks, sends or waits.
+//!
+//! ```text
+//!   remember ─> find the deployment ─> create ─┐
+//!        ▲            │ closed                 │ look again
+//!        └────────────┘ <─────────────────────-┘
+//!   for each group:   find the group ─> find its lease ─> take a bid ─> look again
+//!   for each lease:   ask its provider ─> send the manifest;     then: wait until it runs;     then: done
+//! ```
+//!
+//! Invariants: an action is decided on only after a look that found nothing; after an action, whatever its answer, comes
+//! a look. So it does not matter where an earlier run ended, nor whether its last answer was lost.
+
+use serde::{Deserialize, Serialize};
+use welkin_modules::deployment::types::{GroupState, Nonce};
+use welkin_modules::ids::{DeploymentId, LeaseId, OrderId};
+use welkin_runtime::{Address, Amount, Hash};
+
+/// What a run leaves on the disk before it sends anything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Intent {
+    /// The file, as it was typed.
+    pub file: std::path::PathBuf,
+    /// The hash of the file's bytes.
+    pub content: Hash,
+    /// By what the deployment is found on the chain.
+    pub nonce: Nonce,
+}
+
+/// What a look found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Look<T> {
+    /// Nobody looked since the last change.
+    #[default]
+    Due,
+    /// It is not there.
+    Nothing,
+    /// It is there.
+    Found(T),
+}
+
+/// A deployment with the intent's nonce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ordered {
+    /// Its number.
+    pub id: DeploymentId,
+    /// Whether it lives.
+    pub lives: bool,
+    /// Whether it commits to what the file says.
+    pub is_this_version: bool,
+}
+
+/// A group as it stands on the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupSeen {
+    /// Its newest order, by which a lease would be named.
+    pub order: OrderId,
+    /// Whether that order is open or leased.
+    pub state: GroupState,
+}
+
+/// An active lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Leased {
+    /// Its name.
+    pub lease: LeaseId,
+    /// Who runs it.
+    pub provider: Address,
+    /// What it costs.
+    pub rate_uwlk_per_hour: Amount,
+}
+
+/// What is next. Groups are counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Write a new nonce to the disk.
+    Remember,
+    /// Look for the deployment with this nonce.
+    FindDeployment(Nonce),
+    /// Create it.
+    Create(Nonce),
+    /// Look at a group.
+    FindGroup(DeploymentId, usize),
+    /// Look for the lease of a group.
+    FindLease(OrderId, usize),
+    /// Take a bid on the group's order.
+    TakeBid(OrderId, usize),
+    /// Ask a provider which manifest it has.
+    AskProvider(LeaseId, usize),
+    /// Send it the group's manifest.
+    SendManifest(LeaseId, usize),
+    /// Wait until it runs.
+    AwaitReady(LeaseId, usize),
+    /// Nothing: it runs.
+    Done,
+    /// Nothing: something is in the way.
+    Stop(Obstacle),
+}
+
+/// Why `deploy` cannot go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The file was changed since it became this deployment.
+    FileChanged(DeploymentId),
+    /// The deployment was updated since, to something else.
+    OtherVersion(DeploymentId),
+    /// A group was paused or closed.
+    GroupEnded(OrderId, GroupState),
+}
+
+impl Step {
+    /// Whether it changes something outside, so that a refusal may come from an earlier attempt that succeeded.
+    pub fn is_sent_to_the_chain(&self) -> bool {
+        matches!(self, Step::Create(_) | Step::TakeBid(..))
+    }
+}
+
+/// What a step showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// This intent is on the disk now.
+    Remembered(Intent),
+    /// The deployment, or that there is none.
+    Deployment(Option<Ordered>),
+    /// A group.
+    Group(usize, GroupSeen),
+    /// A group's active lease, or that there is none.
+    Lease(usize, Option<Leased>),
+    /// Whether a provider has the manifest that the chain commits to.
+    Manifest(usize, bool),
+    /// A lease runs it.
+    Ready(usize),
+    /// A call was sent, and whatever was known may be old.
+    Sent,
+}
+
+/// What is known of one group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct GroupFacts {
+    group: Look<GroupSeen>,
+    lease: Look<Leased>,
+    manifest: Look<()>,
+    is_ready: bool,
+}
+
+/// What is known so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    content: Hash,
+    intent: Option<Intent>,
+    deployment: Look<Ordered>,
+    groups: Vec<GroupFacts>,
+}
+
+impl Facts {
+    /// What a run knows when it starts: the file, and what an earlier run left on the disk.
+    pub fn new(content: Hash, groups: usize, intent: Option<Intent>) -> Facts {
+        Facts {
+            content,
+            intent,
+            deployment: Look::Due,
+            groups: vec![GroupFacts::default(); groups],
+        }
+    }
+
+    /// The deployment, where it is known to be there.
+    pub fn deployment(&self) -> Option<DeploymentId> {
+        match &self.deployment {
+            Look::Found(ordered) if ordered.lives => Some(ordered.id),
+            _ => None,
+        }
+    }
+
+    /// The leases that are known to be there.
+    pub fn leases(&self) -> Vec<Leased> {
+        self.groups
+            .iter()
+            .filter_map(|group| match group.lease {
+                Look::Found(leased) => Some(leased),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// What is next.
+    pub fn next(&self) -> Step {
+        let Some(intent) = &self.intent else {
+            return Step::Remember;
+        };
+        let is_this_file = intent.content == self.content;
+        match &self.deployment {
+            Look::Due => Step::FindDeployment(intent.nonce),
+            Look::Nothing if is_this_file => Step::Create(intent.nonce),
+            Look::Nothing => Step::Remember,
+            Look::Found(found) if !found.lives => Step::Remember,
+            Look::Found(found) if !is_this_file => Step::Stop(Obstacle::FileChanged(found.id)),
+            Look::Found(found) if !found.is_this_version => {
+                Step::Stop(Obstacle::OtherVersion(found.id))
+            }
+            Look::Found(found) => self.next_of_groups(found.id),
+        }
+    }
+
+    fn next_of_groups(&self, deployment: DeploymentId) -> Step {
+        let groups = || self.groups.iter().enumerate();
+        let lease = groups().find_map(|(index, facts)| facts.next_of_lease(deployment, index));
+        let manifest = || groups().find_map(|(index, facts)| facts.next_of_manifest(index));
+        let ready = || {
+            groups().find_map(|(index, facts)| match facts.lease {
+                Look::Found(leased) if !facts.is_ready => {
+                    Some(Step::AwaitReady(leased.lease, index))
+                }
+                _ => None,
+            })
+        };
+        lease.or_else(manifest).or_else(ready).unwrap_or(Step::Done)
+    }
+
+    /// Takes in what a step showed.
+    pub fn learn(&mut self, seen: Seen) {
+        match seen {
+            Seen::Remembered(intent) => {
+                *self = Facts::new(self.content, self.groups.len(), Some(intent));
+            }
+            Seen::Deployment(found) => self.deployment = Look::of(found),
+            Seen::Group(index, group) => self.group(index).group = Look::Found(group),
+            Seen::Lease(index, found) => self.group(index).lease = Look::of(found),
+            Seen::Manifest(index, has_it) => {
+                self.group(index).manifest = Look::of(has_it.then_some(()));
+            }
+            Seen::Ready(index) => self.group(index).is_ready = true,
+            Seen::Sent => self.look_again(),
+        }
+    }
+
+    /// Forgets what a call may have changed. What is leased stays known: only its provider's failures show that it ended.
+    fn look_again(&mut self) {
+        if self.deployment().is_none() {
+            self.deployment = Look::Due;
+        }
+        for group in &mut self.groups {
+            if !matches!(group.lease, Look::Found(_)) {
+                *group = GroupFacts::default();
+            }
+        }
+    }
+
+    fn group(&mut self, index: usize) -> &mut GroupFacts {
+        &mut self.groups[index]
+    }
+}
+
+impl GroupFacts {
+    fn next_of_lease(&self, deployment: DeploymentId, index: usize) -> Option<Step> {
+        let Look::Found(group) = self.group else {
+            return Some(Step::FindGroup(deployment, index));
+        };
+        match self.lease {
+            Look::Due => Some(Step::FindLease(group.order, index)),
+            Look::Nothing if group.state == GroupState::Open => {
+                Some(Step::TakeBid(group.order, index))
+            }
+            Look::Nothing => Some(Step::Stop(Obstacle::GroupEnded(group.order, group.state))),
+            Look::Found(_) => None,
+        }
+    }
+
+    fn next_of_manifest(&self, index: usize) -> Option<Step> {
+        let Look::Found(leased) = self.lease else {
+            return None;
+        };
+        match self.manifest {
+            Look::Due => Some(Step::AskProvider(leased.lease, index)),
+            Look::Nothing => Some(Step::SendManifest(leased.lease, index)),
+            Look::Found(()) => None,
+        }
+    }
+}
+
+impl<T> Look<T> {
+    fn of(found: Option<T>) -> Look<T> {
+        found.map_or(Look::Nothing, Look::Found)
+    }
+}
