@@ -19,7 +19,7 @@ pub struct Arguments {
     pub command: Command,
 }
 
-/// Flags of every command.
+// Flags of every command. (As a doc comment, this would stand in the help in place of the program's own.)
 #[derive(Clone, Debug, StructOpt)]
 pub struct Global {
     /// The folder with keys, contexts and what is verified [default: ~/.welkin]
@@ -95,13 +95,13 @@ pub struct Deploy {
     /// Takes this provider's bid instead of the cheapest
     #[structopt(long, env = "WELKIN_PROVIDER")]
     pub provider: Option<Address>,
-    /// Asks which bid to take
+    /// Asks which bid to take [env: WELKIN_CHOOSE=1]
     #[structopt(long)]
     pub choose: bool,
-    /// Takes prices in another denomination as uwlk
+    /// Takes prices in another denomination as uwlk [env: WELKIN_PRICE_AS_UWLK=1]
     #[structopt(long)]
     pub price_as_uwlk: bool,
-    /// Refuses what would only be warned about
+    /// Refuses what would only be warned about [env: WELKIN_STRICT=1]
     #[structopt(long)]
     pub strict: bool,
     /// How long all of it may take, in seconds; the next run continues
@@ -113,13 +113,13 @@ pub struct Deploy {
 pub struct Plan {
     /// The SDL file
     pub file: PathBuf,
-    /// Only reads the file: exit code 0 if it is accepted, 2 if not
+    /// Only reads the file: exit code 0 if it is accepted, 2 if not [env: WELKIN_OFFLINE=1]
     #[structopt(long)]
     pub offline: bool,
-    /// Takes prices in another denomination as uwlk
+    /// Takes prices in another denomination as uwlk [env: WELKIN_PRICE_AS_UWLK=1]
     #[structopt(long)]
     pub price_as_uwlk: bool,
-    /// Refuses what would only be warned about
+    /// Refuses what would only be warned about [env: WELKIN_STRICT=1]
     #[structopt(long)]
     pub strict: bool,
 }
@@ -129,16 +129,21 @@ pub enum Deployment {
     /// Lists yours
     List {
         /// Whose instead
-        #[structopt(long)]
+        #[structopt(long, env = "WELKIN_OWNER")]
         owner: Option<Address>,
     },
     /// Shows one, with its money
-    Show { id: DeploymentId },
+    Show {
+        /// The deployment's number
+        id: DeploymentId,
+    },
     /// Replaces the application by a new version of the file
     Update {
+        /// The deployment's number
         id: DeploymentId,
+        /// The new version of the SDL file
         file: PathBuf,
-        /// Takes prices in another denomination as uwlk
+        /// Takes prices in another denomination as uwlk [env: WELKIN_PRICE_AS_UWLK=1]
         #[structopt(long)]
         price_as_uwlk: bool,
         /// How long it may take, in seconds
@@ -146,9 +151,17 @@ pub enum Deployment {
         timeout: u64,
     },
     /// Ends it; what is left comes back
-    Close { id: DeploymentId },
+    Close {
+        /// The deployment's number
+        id: DeploymentId,
+    },
     /// Adds tokens, in uwlk; anybody may
-    Deposit { id: DeploymentId, amount: u64 },
+    Deposit {
+        /// The deployment's number
+        id: DeploymentId,
+        /// How much, in uwlk
+        amount: u64,
+    },
 }
 
 #[derive(Debug, StructOpt)]
@@ -157,34 +170,37 @@ pub enum Lease {
     Status { id: LeaseId },
     /// Prints what its services write
     Logs {
+        /// The lease, as DEPLOYMENT/GROUP/ORDER
         id: LeaseId,
-        /// Only of this service
-        #[structopt(long)]
+        /// Only of this service; may be given several times
+        #[structopt(long, number_of_values = 1, env = "WELKIN_SERVICE")]
         service: Vec<String>,
-        /// Goes on as lines come
+        /// Goes on as lines come [env: WELKIN_FOLLOW=1]
         #[structopt(short, long)]
         follow: bool,
         /// Only so many of the last lines of each replica
-        #[structopt(long)]
+        #[structopt(long, env = "WELKIN_TAIL")]
         tail: Option<u32>,
     },
     /// Prints what its provider did
     Events {
+        /// The lease, as DEPLOYMENT/GROUP/ORDER
         id: LeaseId,
-        /// Goes on as they come
+        /// Goes on as they come [env: WELKIN_FOLLOW=1]
         #[structopt(short, long)]
         follow: bool,
     },
     /// Runs a command in one of its containers
     Shell {
+        /// The lease, as DEPLOYMENT/GROUP/ORDER
         id: LeaseId,
         /// The service; the first one if not given
-        #[structopt(long)]
+        #[structopt(long, env = "WELKIN_SERVICE")]
         service: Option<String>,
         /// The replica
-        #[structopt(long, default_value = "0")]
+        #[structopt(long, default_value = "0", env = "WELKIN_REPLICA")]
         replica: u32,
-        /// Gives the command a terminal
+        /// Gives the command a terminal [env: WELKIN_TTY=1]
         #[structopt(short, long)]
         tty: bool,
         /// The command; `sh` in a terminal if not given
@@ -198,18 +214,21 @@ pub enum Market {
     /// Lists open orders
     Orders {
         /// Only of this deployment
-        #[structopt(long)]
+        #[structopt(long, env = "WELKIN_DEPLOYMENT")]
         deployment: Option<DeploymentId>,
     },
     /// Lists the bids on an order
-    Bids { order: LeaseId },
+    Bids {
+        /// The order, as DEPLOYMENT/GROUP/ORDER
+        order: LeaseId,
+    },
     /// Lists your active leases
     Leases {
         /// Whose instead
-        #[structopt(long)]
+        #[structopt(long, env = "WELKIN_OWNER")]
         owner: Option<Address>,
         /// Of this provider instead
-        #[structopt(long)]
+        #[structopt(long, env = "WELKIN_PROVIDER")]
         provider: Option<Address>,
     },
 }
@@ -219,30 +238,44 @@ pub enum Provider {
     /// Lists all
     List,
     /// Shows one
-    Show { address: Address },
+    Show {
+        /// The provider's account
+        address: Address,
+    },
 }
 
 #[derive(Debug, StructOpt)]
 pub enum Keys {
     /// Makes a new key and prints the phrase that restores it, once
-    Add { name: String },
+    Add {
+        /// The key's name
+        name: String,
+    },
     /// Lists keys
     List,
     /// Shows one, without its secret
-    Show { name: String },
+    Show {
+        /// The key's name
+        name: String,
+    },
     /// Restores a key from the phrase on standard input
-    Import { name: String },
+    Import {
+        /// The key's name
+        name: String,
+    },
     /// Prints the secret of a key, in hexadecimal digits
     Export {
+        /// The key's name
         name: String,
-        /// Says that the secret may be printed
+        /// Says that the secret may be printed [env: WELKIN_UNSAFE_PRINT=1]
         #[structopt(long)]
         unsafe_print: bool,
     },
     /// Deletes a key for good
     Delete {
+        /// The key's name
         name: String,
-        /// Does not ask
+        /// Does not ask [env: WELKIN_YES=1]
         #[structopt(long)]
         yes: bool,
     },

@@ -23,6 +23,9 @@ use crate::failure::{Failure, Outcome, code};
 /// How long a delegation lasts: enough to open one stream over a slow line.
 const VALIDITY: Duration = Duration::from_secs(120);
 
+/// How long one attempt to reach a provider may take. Who can wait longer tries again, and says so meanwhile.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A lease's provider, ready to be spoken to.
 pub struct Link {
     connector: Connector,
@@ -102,7 +105,7 @@ impl Link {
         let own = SigningKey::from_seed(&secret).public_key();
         let keypair = identity::keypair_from_secret(secret);
         let mut config = Config::new(chain.info().genesis_hash.0);
-        config.open_timeout = Duration::from_secs(10);
+        config.open_timeout = OPEN_TIMEOUT;
         let connector = Connector::start(&config, keypair)
             .await
             .map_err(|error| Failure::new(code::FAILED, error.to_string()))?;

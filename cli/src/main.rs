@@ -10,15 +10,33 @@ mod context;
 mod failure;
 mod http;
 mod output;
+mod switches;
+
+use std::io::Write;
 
 use structopt::StructOpt;
 
 use args::{Arguments, Command};
 use context::Context;
-use failure::Outcome;
+use failure::{Outcome, code};
 
 fn main() -> std::process::ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = match Arguments::from_iter_safe(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(refusal) if refusal.use_stderr() => {
+            output::say(&refusal.message);
+            return code::USAGE.into();
+        }
+        // Help was asked for: it is what the command prints. Whoever closed the pipe has enough of it.
+        Err(help) => {
+            let _ = writeln!(std::io::stdout(), "{}", help.message.trim_end());
+            return 0.into();
+        }
+    };
+    if let Err(failure) = switches::apply(&mut arguments.command) {
+        output::say(format!("error: {failure}"));
+        return failure.code.into();
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .worker_threads(2)

@@ -165,6 +165,7 @@ impl<'a> Run<'a> {
             Step::FindLease(order, index) => self.find_lease(order, index).await,
             Step::TakeBid(order, index) => self.take_bid(order, index).await,
             Step::AskProvider(lease, index) => {
+                self.step(format!("asking the provider of lease {lease}"));
                 let status = self.status(lease, index).await?;
                 let wanted = self.commitment()?.hash;
                 let has_it = status.accepted_manifest == Some(wanted);
