@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 use welkin_runtime::Hash;
-use welkin_runtime::tx::MAX_TRANSACTION_BYTES;
+use welkin_runtime::tx::{MAX_TRANSACTION_BYTES, Transaction};
 
 use super::envelope::{Params, RawParams, Request, RpcError};
 use super::render;
@@ -74,6 +74,11 @@ pub(super) const NAMES: [&str; 16] = [
     "validators",
 ];
 
+/// Whether there is such a method over GET.
+pub(super) fn is_method(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
 /// Whether the answer can never change, so that a cache may keep it: a block of a height that was named.
 pub(super) fn is_immutable(request: &Request) -> bool {
     let has_height = match &request.params {
@@ -112,6 +117,14 @@ fn genesis(node: &Handle) -> Result<Value, ApiError> {
     Ok(json!({ "genesis": genesis }))
 }
 
+/// The height itself; for 0 the one after the newest block, whose validators and parameters are known (as v0.38 answers).
+fn or_next(node: &Handle, height: u64) -> u64 {
+    match height {
+        0 => node.status().latest.map_or(1, |latest| latest.height + 1),
+        height => height,
+    }
+}
+
 async fn block(node: &Handle, params: &Params) -> Result<Value, RpcError> {
     let height = params.number("height")?.unwrap_or(0);
     read(node, move |node| Ok(render::block(&*node.block(height)?))).await
@@ -145,11 +158,7 @@ async fn validators(node: &Handle, params: &Params) -> Result<Value, RpcError> {
         .clamp(1, MAX_PAGE);
     let node = node.clone();
     let found = tokio::task::spawn_blocking(move || {
-        let height = if height == 0 {
-            node.status().latest.map_or(1, |latest| latest.height)
-        } else {
-            height
-        };
+        let height = or_next(&node, height);
         node.validators(height)
             .map(|validators| (height, validators))
     });
@@ -171,7 +180,7 @@ async fn validators(node: &Handle, params: &Params) -> Result<Value, RpcError> {
 async fn consensus_params(node: &Handle, params: &Params) -> Result<Value, RpcError> {
     let height = params.number("height")?.unwrap_or(0);
     read(node, move |node| {
-        let height = if height == 0 { node.status().latest.map_or(1, |latest| latest.height) } else { height };
+        let height = or_next(node, height);
         let params = node.consensus_params(height)?;
         Ok(json!({ "block_height": height.to_string(), "consensus_params": render::plain(&params) }))
     })
@@ -266,17 +275,25 @@ async fn abci_query(node: &Handle, params: &Params) -> Result<Value, RpcError> {
 }
 
 fn raw_transaction(params: &Params) -> Result<Vec<u8>, RpcError> {
-    let raw = params
+    params
         .base64("tx")?
-        .ok_or_else(|| RpcError::invalid_params("tx: it is missing"))?;
-    if raw.len() > MAX_TRANSACTION_BYTES {
-        let text = format!("tx: {} bytes, more than {MAX_TRANSACTION_BYTES}", raw.len());
-        return Err(RpcError::invalid_params(text));
-    }
-    Ok(raw)
+        .ok_or_else(|| RpcError::invalid_params("tx: it is missing"))
 }
 
 async fn submit(node: &Handle, raw: Vec<u8>) -> Result<CheckResult, RpcError> {
+    // Such a one gets the refusal of the check, but no place in its queue: that is bounded for transactions of a legal size.
+    if raw.len() > MAX_TRANSACTION_BYTES
+        && let Err(error) = Transaction::decode(&raw)
+    {
+        return Ok(CheckResult {
+            id: Transaction::id(&raw),
+            code: error.code,
+            codespace: error.module,
+            log: error.message,
+            gas_wanted: 0,
+            committed: None,
+        });
+    }
     node.submit_tx(raw).await.map_err(RpcError::from)
 }
 
@@ -288,9 +305,11 @@ async fn broadcast_sync(node: &Handle, params: &Params) -> Result<Value, RpcErro
 
 async fn broadcast_async(node: &Handle, params: &Params) -> Result<Value, RpcError> {
     let raw = raw_transaction(params)?;
-    let id = welkin_runtime::tx::Transaction::id(&raw);
+    let id = Transaction::id(&raw);
     // Promises nothing: the check runs after the answer.
-    tokio::spawn(node.submit_tx(raw));
+    if raw.len() <= MAX_TRANSACTION_BYTES {
+        tokio::spawn(node.submit_tx(raw));
+    }
     Ok(json!({ "code": 0, "data": "", "log": "", "codespace": "", "hash": render::hash(&id) }))
 }
 

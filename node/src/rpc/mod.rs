@@ -9,8 +9,8 @@
 //!   envelope ──> methods ──> api::Node ──> render
 //! ```
 //!
-//! Invariants: every body, batch, connection, queue and answer time has a bound; a failed call is an answer of status 200,
-//! as clients expect; reads that may touch the disk run on threads that may block.
+//! Invariants: every body, batch, connection, queue and answer time has a bound; a failed call over POST is an answer of
+//! status 200, over GET of status 500, as v0.38 has it and clients expect; reads that may touch the disk run on threads that may block.
 //!
 //! Not here: what the node knows (`api`), and the search over indexes.
 
@@ -151,19 +151,28 @@ async fn uri(
         method,
         params: RawParams::Uri(pairs),
     };
+    if !methods::is_method(&request.method) {
+        return (StatusCode::NOT_FOUND, "404 page not found\n").into_response();
+    }
     let cacheable = methods::is_immutable(&request);
     let answer = one(&server.node, request).await.unwrap_or(Value::Null);
-    respond(&answer, cacheable)
+    let mut response = respond(&answer, cacheable);
+    if answer.get("error").is_some() {
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    }
+    response
 }
 
 async fn post(State(server): State<Arc<Server>>, body: Bytes) -> Response {
     let value: Value = match serde_json::from_slice(&body) {
         Ok(value) => value,
         Err(error) => {
-            return respond(
-                &RpcError::parse(error.to_string()).to_json(&Value::Null),
-                false,
-            );
+            let mut error = RpcError::parse(error.to_string()).to_json(&Value::Null);
+            // v0.38 leaves out an id that nobody could read.
+            error.as_object_mut().map(|fields| fields.remove("id"));
+            let mut response = respond(&error, false);
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            return response;
         }
     };
     let Value::Array(requests) = value else {
@@ -178,9 +187,9 @@ async fn post(State(server): State<Arc<Server>>, body: Bytes) -> Response {
             Err((id, error)) => respond(&error.to_json(&id), false),
         };
     };
-    if requests.is_empty() || requests.len() > MAX_BATCH {
+    if requests.len() > MAX_BATCH {
         let text = format!(
-            "a batch has 1 to {MAX_BATCH} requests, not {}",
+            "a batch has at most {MAX_BATCH} requests, not {}",
             requests.len()
         );
         return respond(
@@ -195,9 +204,11 @@ async fn post(State(server): State<Arc<Server>>, body: Bytes) -> Response {
             Err((id, error)) => answers.push(error.to_json(&id)),
         }
     }
-    match answers.is_empty() {
-        true => StatusCode::OK.into_response(),
-        false => respond(&Value::Array(answers), false),
+    match answers.len() {
+        0 => StatusCode::OK.into_response(),
+        // v0.38 answers a batch of one with the bare answer.
+        1 => respond(&answers[0], false),
+        _ => respond(&Value::Array(answers), false),
     }
 }
 

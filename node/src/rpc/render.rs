@@ -97,7 +97,17 @@ pub(super) fn net_info(net: &NetInfo, status: &Status) -> Value {
     let peer = |peer: &PeerView| {
         let mut info = node_info(&peer.node_id, &peer.address, status);
         info["moniker"] = json!(peer.peer_id);
-        json!({ "node_info": info, "is_outbound": peer.is_outbound, "remote_ip": peer.remote_ip })
+        // Clients take an address that is none for a malformed answer.
+        let remote_ip = match peer.remote_ip.as_str() {
+            "" => "0.0.0.0",
+            known => known,
+        };
+        json!({
+            "node_info": info,
+            "is_outbound": peer.is_outbound,
+            "connection_status": connection_status(),
+            "remote_ip": remote_ip,
+        })
     };
     json!({
         "listening": !net.listeners.is_empty(),
@@ -105,6 +115,26 @@ pub(super) fn net_info(net: &NetInfo, status: &Status) -> Value {
         "n_peers": net.peers.len().to_string(),
         "peers": net.peers.iter().map(peer).collect::<Vec<_>>(),
     })
+}
+
+/// Traffic as CometBFT's connections count it. libp2p's are not counted each: the fields are there, at zero.
+fn connection_status() -> Value {
+    let monitor = json!({
+        "Start": plain(&welkin_consensus::types::Timestamp::ZERO),
+        "Bytes": "0",
+        "Samples": "0",
+        "InstRate": "0",
+        "CurRate": "0",
+        "AvgRate": "0",
+        "PeakRate": "0",
+        "BytesRem": "0",
+        "Duration": "0",
+        "Idle": "0",
+        "TimeRem": "0",
+        "Progress": 0,
+        "Active": true,
+    });
+    json!({ "Duration": "0", "SendMonitor": monitor, "RecvMonitor": monitor, "Channels": [] })
 }
 
 pub(super) fn block(stored: &StoredBlock) -> Value {
@@ -298,18 +328,28 @@ pub(super) fn query(
     }}))
 }
 
-/// The content of a `NewBlock` event.
+/// The content of a `NewBlock` event. Lists without content are left out, but for the validators' updates, as v0.38 does.
 pub(super) fn new_block(committed: &Committed) -> Value {
     let results = block_results(&committed.results);
+    let mut result = json!({
+        "validator_updates": results["validator_updates"],
+        "app_hash": results["app_hash"],
+    });
+    for (name, list) in [
+        ("events", "finalize_block_events"),
+        ("tx_results", "txs_results"),
+    ] {
+        if results[list]
+            .as_array()
+            .is_some_and(|list| !list.is_empty())
+        {
+            result[name] = results[list].clone();
+        }
+    }
     json!({ "type": "tendermint/event/NewBlock", "value": {
         "block": plain(&committed.block.block),
         "block_id": plain(&committed.block.block_id),
-        "result_finalize_block": {
-            "events": results["finalize_block_events"],
-            "tx_results": results["txs_results"],
-            "validator_updates": results["validator_updates"],
-            "app_hash": results["app_hash"],
-        },
+        "result_finalize_block": result,
     }})
 }
 
