@@ -101,10 +101,14 @@ fn holder(pid: Option<u32>) -> String {
     )
 }
 
-fn advice(source: &io::Error) -> &'static str {
+/// What to do about an answer of the operating system, to be put behind it.
+pub(crate) fn advice(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "; free space on that file system and start again"
+        }
+        io::ErrorKind::FileTooLarge => {
+            "; raise the limit on the size of files (`ulimit -f`) and start again"
         }
         io::ErrorKind::PermissionDenied => {
             "; run as the owner of that file, or give it to this user"

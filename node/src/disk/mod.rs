@@ -32,7 +32,7 @@ pub use real::RealDisk;
 pub use replace::{read_small, replace_file};
 pub use swap::SwapFile;
 
-pub(crate) use error::Context;
+pub(crate) use error::{Context, advice};
 
 use std::any::Any;
 use std::fmt;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use welkin_runtime::store::{Store, StoreError};
 
 use super::{Condition, Opened, StoreConfig};
+use crate::disk::advice;
 
 /// How often a store is opened before it is set aside.
 const TRIES: u32 = 3;
@@ -19,7 +20,8 @@ const CLOSED_MARK: &str = "closed";
 
 /// Sets a failed operation on a path in a sentence.
 pub fn failed(doing: &str, path: &Path, why: &io::Error) -> StoreError {
-    StoreError::Failed(format!("cannot {doing} {}: {why}", path.display()))
+    let advice = advice(why);
+    StoreError::Failed(format!("cannot {doing} {}: {why}{advice}", path.display()))
 }
 
 /// Makes the names in a folder durable.

@@ -86,7 +86,13 @@ fn opening(folder: &Path, why: &sled::Error) -> StoreError {
     if why.to_string().contains("could not acquire lock") {
         return StoreError::InUse(folder.to_owned());
     }
-    said(why)
+    match (said(why), why) {
+        // sled puts the system's answer into words for programmers; its kind is what an operator can use.
+        (StoreError::Failed(_), sled::Error::Io(why)) => {
+            failed("open the store in", folder, &why.kind().into())
+        }
+        (error, _) => error,
+    }
 }
 
 fn said(why: &sled::Error) -> StoreError {
