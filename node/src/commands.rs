@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use structopt::StructOpt;
 use tokio::signal::unix::{SignalKind, signal};
+use welkin_modules::genesis::LeftOut;
 use welkin_node::config::{Home, NodeConfig};
 use welkin_node::disk::RealDisk;
 use welkin_node::export;
 use welkin_node::init::{self, Keys};
+use welkin_node::ledger::Ledger;
 use welkin_node::shell::now;
 use welkin_node::start;
 use welkin_node::stop::{Reason, Stop};
@@ -25,9 +27,14 @@ pub enum Command {
     Init(InitOptions),
     /// Run the node.
     Start(HomeOption),
-    /// Print the newest state as JSON: height, app hash, and every key with its value. The node
-    /// must not run.
-    Export(HomeOption),
+    /// Print a genesis document from which a new chain starts where this one stands: same rules,
+    /// same validators, all of the money. The node must not run.
+    ///
+    /// A genesis cannot hold deployments, bids, providers and attestations. They are ended as the
+    /// chain itself ends them: leases are paid up to the newest block, what is left in escrow,
+    /// deposits and bonds go back to their owners. How many there were is said on stderr. Sequence
+    /// numbers begin at 0.
+    Export(ExportOptions),
     /// Remove blocks and state. Keys, configuration and sign state stay.
     UnsafeReset(HomeOption),
 }
@@ -43,6 +50,17 @@ pub struct HomeOption {
         parse(from_os_str)
     )]
     home: PathBuf,
+}
+
+/// Options of `export`.
+#[derive(Debug, StructOpt)]
+pub struct ExportOptions {
+    #[structopt(flatten)]
+    home: HomeOption,
+    /// Print the raw state instead, to compare two nodes: chain id, height, app hash, and every key
+    /// with its value in hexadecimal digits. No chain starts from it.
+    #[structopt(long)]
+    raw: bool,
 }
 
 /// Options of `init`.
@@ -66,7 +84,8 @@ pub fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Init(options) => initialise(&options),
         Command::Start(option) => run_node(&Home::new(option.home)),
-        Command::Export(option) => print_export(&Home::new(option.home)),
+        Command::Export(options) if options.raw => print_state(&Home::new(options.home.home)),
+        Command::Export(options) => print_genesis(&Home::new(options.home.home)),
         Command::UnsafeReset(option) => reset(&Home::new(option.home)),
     }
 }
@@ -137,15 +156,46 @@ fn run_node(home: &Home) -> anyhow::Result<()> {
     }
 }
 
-fn print_export(home: &Home) -> anyhow::Result<()> {
+/// Opens the chain of a node that does not run.
+fn at_rest<T>(home: &Home, work: impl FnOnce(&Ledger) -> T) -> anyhow::Result<T> {
     let config = start::read_config(home)?;
     let genesis = start::read_genesis(home)?;
     let _lock = start::lock(home)?;
     let ledger = start::open_ledger(home, &config, genesis, Stop::default())?;
-    let mut to = std::io::BufWriter::new(std::io::stdout().lock());
-    let written = export::write_state(&ledger, &mut to).and_then(|()| Ok(to.flush()?));
+    let done = work(&ledger);
     ledger.close();
-    Ok(written?)
+    Ok(done)
+}
+
+fn print_state(home: &Home) -> anyhow::Result<()> {
+    at_rest(home, |ledger| {
+        let mut to = std::io::BufWriter::new(std::io::stdout().lock());
+        export::write_state(ledger, &mut to).and_then(|()| Ok(to.flush()?))
+    })??;
+    Ok(())
+}
+
+fn print_genesis(home: &Home) -> anyhow::Result<()> {
+    let (made, height) = at_rest(home, |ledger| {
+        (export::genesis(ledger), ledger.tip().height())
+    })?;
+    let (genesis, left_out) = made?;
+    let mut to = std::io::stdout().lock();
+    writeln!(to, "{}", genesis.to_json().trim_end()).and_then(|()| to.flush())?;
+    eprintln!("the chain {} after block {height}", genesis.chain_id);
+    let LeftOut {
+        deployments,
+        bids,
+        providers,
+        attestations,
+    } = left_out;
+    if left_out != LeftOut::default() {
+        eprintln!(
+            "ended, because a genesis cannot hold them: {deployments} deployments with their leases, {bids} open bids, \
+             {providers} providers, {attestations} attestations; their money is in the accounts of those whose it is"
+        );
+    }
+    Ok(())
 }
 
 fn reset(home: &Home) -> anyhow::Result<()> {

@@ -203,6 +203,24 @@ pub fn end(ctx: &mut Ctx, id: DeploymentId, reason: Reason) -> Result<u32> {
     Ok(ended)
 }
 
+/// Ends all that live. Returns how many. For exports: the work is not bounded.
+pub(crate) fn end_all(ctx: &mut Ctx, reason: Reason) -> Result<u64> {
+    let (mut ended, mut after) = (0, None);
+    loop {
+        let page = DEPLOYMENTS.page(ctx, after.as_ref(), crate::EACH_PAGE)?;
+        let Some((last, _)) = page.last() else {
+            return Ok(ended);
+        };
+        after = Some(*last);
+        for (id, deployment) in page {
+            if deployment.state == DeploymentState::Active {
+                end(ctx, id, reason)?;
+                ended += 1;
+            }
+        }
+    }
+}
+
 /// What becomes of a group whose order or lease ended by itself: a new order where its owner closed
 /// the lease and the account can pay for another, else a pause.
 pub fn after_order(ctx: &mut Ctx, id: GroupId, reason: Reason) -> Result<()> {

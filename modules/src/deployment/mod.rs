@@ -33,6 +33,7 @@ mod tests;
 
 use welkin_runtime::{Ctx, Invariant, Module, Result, StorageItem};
 
+pub(crate) use calls::end_all;
 pub use calls::{after_order, end};
 pub(crate) use state::prune_delay_nanos;
 pub use state::{deployment, group};

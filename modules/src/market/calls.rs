@@ -419,6 +419,24 @@ pub(super) fn return_lost_deposits(ctx: &mut Ctx) {
     });
 }
 
+/// Ends all open bids. Returns how many. For exports: the work is not bounded.
+pub(crate) fn end_all_bids(ctx: &mut Ctx, reason: Reason) -> Result<u64> {
+    let (mut ended, mut after) = (0, None);
+    loop {
+        let page = BIDS.page(ctx, after.as_ref(), crate::EACH_PAGE)?;
+        let Some((last, _)) = page.last() else {
+            return Ok(ended);
+        };
+        after = Some(*last);
+        for (_, bid) in page {
+            if bid.state == BidState::Open {
+                end_bid(ctx, bid, BidState::Lost, reason)?;
+                ended += 1;
+            }
+        }
+    }
+}
+
 /// Removes orders that ended long enough ago, with their bids and leases. Nobody waits for it.
 pub(super) fn prune(ctx: &mut Ctx) {
     ctx.attempt("prune orders", |ctx| {

@@ -38,6 +38,7 @@ mod tests;
 
 use welkin_runtime::{Ctx, Invariant, Module, Result, StorageItem};
 
+pub(crate) use calls::end_all_bids;
 #[cfg(any(test, feature = "test-support"))]
 pub(crate) use calls::{Terms, bid};
 pub use calls::{check_award, end_order, open_order, withdraw_order};

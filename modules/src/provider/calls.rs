@@ -205,6 +205,42 @@ fn retire_if_free(ctx: &mut Ctx, address_of_provider: &Address) -> Result<()> {
     })
 }
 
+/// Retires all that have no engagement any more. Returns how many. For exports: the work is not bounded.
+pub(crate) fn retire_all(ctx: &mut Ctx) -> Result<u64> {
+    let (mut retired, mut after) = (0, None);
+    loop {
+        let page = PROVIDERS.page(ctx, after.as_ref(), crate::EACH_PAGE)?;
+        let Some((last, _)) = page.last() else {
+            return Ok(retired);
+        };
+        after = Some(*last);
+        for (address, mut provider) in page {
+            if provider.status == Status::Retired {
+                continue;
+            }
+            provider.status = Status::Leaving;
+            PROVIDERS.insert(ctx, &address, &provider)?;
+            retire_if_free(ctx, &address)?;
+            retired += 1;
+        }
+    }
+}
+
+/// Ends all attestations. Returns how many. For exports: the work is not bounded.
+pub(crate) fn end_all_attestations(ctx: &mut Ctx) -> Result<u64> {
+    let mut ended = 0;
+    loop {
+        let page = ATTESTATIONS.page(ctx, None, crate::EACH_PAGE)?;
+        if page.is_empty() {
+            return Ok(ended);
+        }
+        for (_, attestation) in page {
+            end_attestation(ctx, &attestation)?;
+            ended += 1;
+        }
+    }
+}
+
 /// Removes what has been retired for long enough: attestations first, then the provider.
 pub(super) fn prune(ctx: &mut Ctx) {
     ctx.attempt("prune providers", |ctx| {

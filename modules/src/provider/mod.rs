@@ -31,6 +31,7 @@ mod tests;
 use welkin_runtime::{Ctx, Invariant, Module, Result, StorageItem};
 
 pub use calls::{active, disengage, engage, mismatches};
+pub(crate) use calls::{end_all_attestations, retire_all};
 pub(crate) use state::all_engagements;
 pub use types::*;
 

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
+use welkin_runtime::testing::TestChain;
 use welkin_runtime::{Address, Amount, Event, Hash, Module, Result};
 
 use super::ledger::{Actor, Ledger};
@@ -485,6 +486,26 @@ impl History {
         }
     }
 
+    /// A chain that begins with what is exported holds all the money that there is, and nothing is changed by asking.
+    fn expect_export(&self) {
+        let chain = &self.world.chain;
+        let (state, _) = crate::RUNTIME
+            .foresee(&chain.state, crate::genesis::export)
+            .unwrap();
+        let rows = &state.accounts.accounts;
+        let sum: u64 = rows.iter().map(|row| row.balance.0).sum();
+        assert_eq!(sum, 16 * crate::test_support::WEALTH.0, "supply is equal");
+        let begun = TestChain::new(crate::RUNTIME, &state.to_json(), chain.time()).unwrap();
+        let (again, left_out) = crate::RUNTIME
+            .foresee(&begun.state, crate::genesis::export)
+            .unwrap();
+        assert_eq!(
+            (again, left_out),
+            (state, Default::default()),
+            "there and back"
+        );
+    }
+
     /// Nothing is left but accounts, the rules, a counter and the frame's own record.
     fn expect_empty(&self) {
         for name in ["provider", "market", "escrow"] {
@@ -529,8 +550,10 @@ proptest! {
         for op in &ops {
             history.run(op);
         }
+        history.expect_export();
         history.finish();
         history.expect_empty();
+        history.expect_export();
     }
 }
 

@@ -48,6 +48,23 @@ impl Runtime {
         Ok(answer?)
     }
 
+    /// Runs `work` on a state as the chain itself would in its newest block, and forgets what it wrote: what would come of
+    /// it. All invariants are checked on what it leaves.
+    pub fn foresee<T>(
+        &self,
+        state: &dyn StateRead,
+        work: impl FnOnce(&mut Ctx) -> crate::Result<T>,
+    ) -> Result<T, ExecuteError> {
+        let block = last_block(state)?;
+        let listed = self.listed();
+        let mut ctx = Ctx::new(state, &block, &listed);
+        let outcome = work(&mut ctx);
+        ctx.sound()?;
+        let answer = outcome?;
+        self.check_invariants(&ctx)?;
+        Ok(answer)
+    }
+
     /// Checks all invariants on a state.
     pub fn check_state(&self, state: &dyn StateRead) -> Result<(), ExecuteError> {
         let block = last_block(state)?;
