@@ -19,6 +19,7 @@ use welkin_provider_api::channel::Phase;
 use welkin_provider_api::delegation::Scope;
 use welkin_runtime::{Address, Amount};
 
+use super::deploy::intent;
 use super::sdl;
 use crate::args::Deployment;
 use crate::channel::Link;
@@ -266,6 +267,8 @@ async fn update(
             receipt.height
         ));
     }
+    let genesis = chain.info().genesis_hash;
+    intent::follow(&context.home, &genesis, &key.address(), file, known.nonce)?;
     for (index, group) in groups.iter().enumerate() {
         let lease = OrderId {
             deployment: id,

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rand::RngCore;
+use welkin_client::files::replace_durably;
 use welkin_modules::deployment::types::Nonce;
 use welkin_runtime::{Address, Hash};
 
@@ -51,16 +52,24 @@ pub fn read(path: &Path) -> Outcome<Option<Intent>> {
 /// # Errors
 /// The disk refuses.
 pub fn write(path: &Path, intent: &Intent) -> Outcome {
-    use std::io::Write;
     let failed = |error: std::io::Error| Failure::file(path, &error);
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(failed)?;
-    let bytes =
-        serde_json::to_vec_pretty(intent).map_err(|error| Failure::new(1, error.to_string()))?;
-    let temporary = path.with_extension("partial");
-    std::fs::File::create(&temporary)
-        .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| std::fs::rename(&temporary, path))
-        .and_then(|()| std::fs::File::open(folder)?.sync_all())
-        .map_err(failed)
+    let bytes = serde_json::to_vec_pretty(intent)
+        .map_err(|error| Failure::new(code::FAILED, error.to_string()))?;
+    replace_durably(path, &bytes).map_err(failed)
+}
+
+/// Notes that a deployment that was created with this nonce is this file from now on, so that `deploy` continues it.
+///
+/// # Errors
+/// The file cannot be read, or the disk refuses.
+pub fn follow(home: &Path, genesis: &Hash, owner: &Address, file: &Path, nonce: Nonce) -> Outcome {
+    let bytes = std::fs::read(file).map_err(|error| Failure::file(file, &error))?;
+    let intent = Intent {
+        file: file.to_owned(),
+        content: welkin_runtime::crypto::blake3_hash(&bytes),
+        nonce,
+    };
+    write(&path(home, genesis, owner, file), &intent)
 }

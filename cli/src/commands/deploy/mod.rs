@@ -10,7 +10,7 @@
 //! anywhere is continued by the next one. What may pass (a server or a provider that is down) is said once and tried
 //! again until the time is over.
 
-mod intent;
+pub mod intent;
 mod run;
 mod steps;
 #[cfg(test)]

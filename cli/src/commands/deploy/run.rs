@@ -24,7 +24,7 @@ use welkin_provider_api::manifest::{Built, Commitment};
 use welkin_runtime::crypto::SigningKey;
 use welkin_runtime::{Address, Amount};
 
-use super::steps::{Facts, GroupSeen, Intent, Leased, Obstacle, Ordered, Seen, Step};
+use super::steps::{Facts, GroupSeen, Leased, Obstacle, Ordered, Seen, Step};
 use super::{Deployed, intent};
 use crate::args::Deploy;
 use crate::channel::Link;
@@ -93,7 +93,7 @@ impl<'a> Run<'a> {
             trouble: None,
         };
         if let Some(known) = known {
-            run.commit(&known);
+            run.commit(&known.nonce);
         }
         Ok(run)
     }
@@ -156,7 +156,7 @@ impl<'a> Run<'a> {
             Step::Remember => {
                 let intent = intent::new(&self.options.file, self.content);
                 intent::write(&self.intents, &intent)?;
-                self.commit(&intent);
+                self.commit(&intent.nonce);
                 Ok(Seen::Remembered(intent))
             }
             Step::FindDeployment(nonce) => self.find_deployment(nonce).await,
@@ -177,8 +177,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn commit(&mut self, intent: &Intent) {
-        let made = sdl::commitment(&self.groups, &self.chain, &self.key, &intent.nonce);
+    fn commit(&mut self, nonce: &Nonce) {
+        let made = sdl::commitment(&self.groups, &self.chain, &self.key, nonce);
         self.commitment = Some(made);
     }
 
@@ -195,6 +195,13 @@ impl<'a> Run<'a> {
         let DeploymentAnswer::ByNonce(found) = answer else {
             return Err(other_kind());
         };
+        // An update is committed to under a nonce of its own.
+        if let Some(found) = found
+            .as_ref()
+            .filter(|one| one.state == DeploymentState::Active)
+        {
+            self.commit(&found.version_nonce);
+        }
         let wanted = self.commitment()?.hash;
         let found = found.map(|one| Ordered {
             id: one.id,
