@@ -35,6 +35,7 @@ pub mod config;
 pub mod disk;
 pub mod evidence;
 pub mod export;
+mod http;
 pub mod init;
 pub mod ledger;
 pub mod lock;

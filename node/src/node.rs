@@ -252,18 +252,9 @@ impl Running {
     /// Answers people and shows metrics from now on.
     pub fn serve(&mut self, rpc: RpcServer, metrics: MetricsServer) -> Result<(), NodeError> {
         self.rpc_address = Some(rpc.local_addr()?);
-        let stop = self.stop.clone();
-        self.helpers.push(self.stop.spawn("rpc", async move {
-            if let Err(why) = rpc.run().await {
-                stop.fail(format!("the RPC failed: {why}"));
-            }
-        }));
-        let stop = self.stop.clone();
-        self.helpers.push(self.stop.spawn("metrics", async move {
-            if let Err(why) = metrics.run().await {
-                stop.fail(format!("the metrics server failed: {why}"));
-            }
-        }));
+        let rpc = async move { match rpc.run().await {} };
+        self.helpers.push(self.stop.spawn("rpc", rpc));
+        self.helpers.push(self.stop.spawn("metrics", metrics.run()));
         Ok(())
     }
 

@@ -19,6 +19,10 @@ use tokio::sync::broadcast::error::RecvError;
 use welkin_consensus::types::Timestamp;
 
 use crate::api::{Committed, Handle};
+use crate::http;
+
+/// Connections at a time.
+const MAX_CONNECTIONS: usize = 16;
 
 /// Where metrics are served.
 #[derive(Clone, Copy, Debug)]
@@ -247,16 +251,13 @@ impl Config {
 
 impl MetricsServer {
     /// Serves until the future is dropped.
-    ///
-    /// # Errors
-    /// The listener failed.
-    pub async fn run(self) -> std::io::Result<()> {
+    pub async fn run(self) {
         let router = Router::new()
             .route("/metrics", get(show))
             .with_state(self.shared.clone());
         tokio::select! {
-            served = axum::serve(self.listener, router).into_future() => served,
-            () = watch(&self.shared) => Ok(()),
+            never = http::serve(self.listener, router, http::Limits::new(MAX_CONNECTIONS)) => match never {},
+            () = watch(&self.shared) => {}
         }
     }
 }

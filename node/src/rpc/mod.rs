@@ -15,12 +15,12 @@
 //! Not here: what the node knows (`api`), and the search over indexes.
 
 mod envelope;
-mod limit;
 mod methods;
 mod query;
 mod render;
 mod subscribe;
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +37,7 @@ use tokio::sync::Semaphore;
 use tower_http::cors::CorsLayer;
 
 use crate::api::Handle;
+use crate::http;
 use envelope::{MAX_BATCH, RawParams, Request, RpcError};
 
 /// Log target of the server.
@@ -114,12 +115,13 @@ impl RpcServer {
     }
 
     /// Serves until the future is dropped.
-    ///
-    /// # Errors
-    /// The listener failed.
-    pub async fn run(self) -> std::io::Result<()> {
-        let listener = limit::Limited::new(self.listener, MAX_CONNECTIONS);
-        axum::serve(listener, self.router).await
+    pub async fn run(self) -> Infallible {
+        http::serve(
+            self.listener,
+            self.router,
+            http::Limits::new(MAX_CONNECTIONS),
+        )
+        .await
     }
 }
 
@@ -219,11 +221,15 @@ async fn one(node: &Handle, request: Request) -> Option<Value> {
         Ok(outcome) => outcome,
         Err(_) => Err(RpcError::internal("the answer took too long")),
     };
-    let id = id?;
-    Some(match outcome {
+    id.map(|id| enclose(&id, outcome))
+}
+
+/// An answer in its envelope.
+fn enclose(id: &Value, outcome: Result<Value, RpcError>) -> Value {
+    match outcome {
         Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
-        Err(error) => error.to_json(&id),
-    })
+        Err(error) => error.to_json(id),
+    }
 }
 
 fn respond(answer: &Value, cacheable: bool) -> Response {

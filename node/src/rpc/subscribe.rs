@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use super::Server;
 use super::envelope::{Params, Request, RpcError};
 use super::query::{Keys, Query};
-use super::{methods, render};
+use super::render;
 use crate::api::{Committed, Handle};
 
 /// Messages that wait for a connection.
@@ -26,6 +26,8 @@ const QUEUE: usize = 256;
 const MAX_SUBSCRIPTIONS: usize = 5;
 /// Largest frame that a client may send.
 pub(super) const MAX_FRAME_BYTES: usize = 1_000_000;
+/// How long an answer waits for a client that does not read.
+const SEND_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often a silent connection is pinged; one that says nothing for three of these is closed.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
@@ -112,23 +114,27 @@ impl Connection {
                 }
                 Ok(json!({}))
             }
-            _ => methods::answer(&self.node, request).await,
+            _ => return self.answer(request).await,
         };
         // A notification gets no answer.
-        let Some(id) = id else { return true };
-        let answer = match outcome {
-            Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
-            Err(error) => error.to_json(&id),
-        };
-        self.send(answer).await
+        match id {
+            Some(id) => self.send(super::enclose(&id, outcome)).await,
+            None => true,
+        }
     }
 
-    /// An answer waits for its place in the queue: the client that asked makes itself wait.
+    async fn answer(&self, request: Request) -> bool {
+        match super::one(&self.node, request).await {
+            Some(answer) => self.send(answer).await,
+            None => true,
+        }
+    }
+
+    /// An answer waits for its place in the queue: the client that asked makes itself wait, and loses its connection
+    /// where it takes nothing for too long.
     async fn send(&self, value: Value) -> bool {
-        self.queue
-            .send(Message::Text(value.to_string().into()))
-            .await
-            .is_ok()
+        let message = Message::Text(value.to_string().into());
+        self.queue.send_timeout(message, SEND_TIMEOUT).await.is_ok()
     }
 
     fn query_of(request: &Request) -> Result<(String, Query), RpcError> {
