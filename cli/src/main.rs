@@ -1,7 +1,18 @@
 //! `welkin`: the tenant's command line.
 //!
-//! One file for each command in `commands`. Data goes to stdout, everything else to stderr; the exit code says what kind of
-//! failure it was.
+//! ```text
+//!   args, switches ──> context: files, key, chain ──> commands: one file (or folder) each ──> output, failure
+//!                            │                             │
+//!                      welkin-client: proven answers   channel: a provider, over the peer channel
+//! ```
+//!
+//! Beside the commands stand `sdl`, which reads files for several of them, and `dynamic`, which makes the trees of `tx`
+//! and `query` from the runtime's metadata.
+//!
+//! Invariants: data goes to stdout and everything else to stderr; the exit code says what kind of failure it was
+//! ([`failure::code`]); every flag has a variable `WELKIN_*`; nothing is sent before its nonce is on the disk.
+//!
+//! Not here: rules of the chain and of matching, which are `welkin-modules`', and what a provider accepts.
 
 mod args;
 mod channel;

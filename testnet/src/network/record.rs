@@ -125,10 +125,8 @@ impl Network {
     /// The disk refuses.
     pub fn write(&self) -> anyhow::Result<()> {
         let path = Network::file(&self.folder);
-        let temporary = path.with_extension("partial");
         let text = serde_json::to_string_pretty(self)? + "\n";
-        std::fs::write(&temporary, text)
-            .and_then(|()| std::fs::rename(&temporary, &path))
+        welkin_client::files::replace_durably(&path, text.as_bytes())
             .with_context(|| format!("cannot write {}", path.display()))
     }
 
