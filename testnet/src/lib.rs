@@ -15,5 +15,6 @@
 //!
 //! Not here: what the processes do. The simulator drives the machine of `node/consensus` and none of the node around it.
 
+pub mod bench;
 pub mod network;
 pub mod simulate;

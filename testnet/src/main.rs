@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use structopt::StructOpt;
+use welkin_testnet::bench::Bench;
 use welkin_testnet::network::{Down, FaucetCommand, Up};
 use welkin_testnet::simulate::Simulate;
 
@@ -13,6 +14,7 @@ enum Command {
     Up(Up),
     Down(Down),
     Faucet(FaucetCommand),
+    Bench(Bench),
 }
 
 fn main() -> ExitCode {
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
         Command::Up(up) => report(up.run()),
         Command::Down(down) => report(down.run()),
         Command::Faucet(faucet) => report(faucet.run()),
+        Command::Bench(bench) => report(bench.run()),
     };
     if passed {
         ExitCode::SUCCESS
