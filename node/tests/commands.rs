@@ -121,12 +121,114 @@ fn the_data_of_another_network_is_refused_until_it_is_removed() {
 }
 
 #[test]
-fn the_state_of_the_genesis_is_printed_as_json() {
+fn the_raw_state_is_printed_as_json() {
     let home = tempfile::tempdir().unwrap();
     made_with_free_ports(home.path());
-    let output = welkind(home.path(), &["export"]);
+    let output = welkind(home.path(), &["export", "--raw"]);
     let state: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(state["chain_id"], "local-1");
     assert_eq!(state["height"], "0");
     assert!(!state["state"].as_object().unwrap().is_empty());
+}
+
+#[test]
+fn what_is_exported_is_a_genesis_from_which_a_chain_starts_and_exports_the_same() {
+    let (home, next) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    made_with_free_ports(home.path());
+    let file = next.path().join("exported.json");
+    let exported = |home: &Path| {
+        let output = welkind(home, &["export"]);
+        assert!(output.status.success(), "{output:?}");
+        // Nothing had to be ended, and that is not data.
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            said.contains("after block 0") && !said.contains("ended"),
+            "{said}"
+        );
+        output.stdout
+    };
+    let genesis = exported(home.path());
+    std::fs::write(&file, &genesis).unwrap();
+    let new = next.path().join("node");
+    let output = welkind(&new, &["init", "--genesis", file.to_str().unwrap()]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(exported(&new), genesis);
+    let value: serde_json::Value = serde_json::from_slice(&genesis).unwrap();
+    assert_eq!(value["validators"][0]["name"], "node");
+    assert!(value["app_state"]["accounts"].is_object(), "{value}");
+}
+
+#[test]
+fn a_key_file_that_is_damaged_is_named_and_nothing_is_written() {
+    let home = tempfile::tempdir().unwrap();
+    made_with_free_ports(home.path());
+    let key = home.path().join("config/priv_validator_key.json");
+    std::fs::write(&key, "{}").unwrap();
+    let why = refused(&welkind(home.path(), &["start"]));
+    assert!(
+        why.contains("priv_validator_key.json: not a key file"),
+        "{why}"
+    );
+    assert_eq!(why.trim().lines().count(), 1, "{why}");
+    assert!(!home.path().join("data/blocks").exists());
+}
+
+#[test]
+fn a_second_node_of_the_same_home_is_told_which_process_has_it() {
+    let home = tempfile::tempdir().unwrap();
+    made_with_free_ports(home.path());
+    let mut first = Command::new(env!("CARGO_BIN_EXE_welkind"))
+        .args(["start", "--home"])
+        .arg(home.path())
+        .env("WELKIN_LOG", "off")
+        .spawn()
+        .unwrap();
+    // Its WAL is opened after the lock is held.
+    let wal = home.path().join("data/wal");
+    while !wal.exists() {
+        assert!(first.try_wait().unwrap().is_none(), "it runs");
+        std::thread::yield_now();
+    }
+    let why = refused(&welkind(home.path(), &["start"]));
+    let held = format!("in use by process {}", first.id());
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert!(
+        why.contains(&held) && why.contains("stop that process first"),
+        "{why}"
+    );
+}
+
+/// A limit on the size of files stands in for a disk that is full: writes fail in the middle.
+#[test]
+fn a_disk_that_takes_no_more_is_named_and_nothing_is_half_written() {
+    let home = tempfile::tempdir().unwrap();
+    let limited = |arguments: &str, kib: u32| {
+        let program = env!("CARGO_BIN_EXE_welkind");
+        let folder = home.path().display();
+        // Without the signal, a write fails as on a full disk.
+        let script = format!(
+            "trap '' XFSZ; ulimit -f {kib}; exec '{program}' {arguments} --home '{folder}'"
+        );
+        Command::new("bash")
+            .args(["-c", &script])
+            .env("WELKIN_LOG", "off")
+            .output()
+            .unwrap()
+    };
+    let why = refused(&limited("init", 0));
+    assert!(
+        why.contains("cannot write") && why.contains("node_key.json"),
+        "{why}"
+    );
+    assert_eq!(why.trim().lines().count(), 1, "{why}");
+    // Once there is room, it is as if nothing had happened.
+    made_with_free_ports(home.path());
+    let why = refused(&limited("start", 1));
+    assert!(why.contains(home.path().to_str().unwrap()), "{why}");
+    let output = welkind(home.path(), &["export"]);
+    assert!(
+        output.status.success(),
+        "what there is can be read: {output:?}"
+    );
 }

@@ -51,7 +51,7 @@ impl SledStore {
         let path = folder.join("db");
         let file = File::options().read(true).write(true).open(&path);
         let file = file.map_err(|why| failed("open", &path, &why))?;
-        let height = db.get(HEIGHT).map_err(|why| said(&why))?;
+        let height = db.get(HEIGHT).map_err(|why| said(folder, &why))?;
         let height = height.map(|bytes| <[u8; 8]>::try_from(&*bytes)).transpose();
         let height = height.map_err(|_| StoreError::Damaged("the height is no number".into()))?;
         Ok(SledStore {
@@ -69,7 +69,7 @@ impl SledStore {
     }
 
     fn note(&self, why: &sled::Error) -> StoreError {
-        self.failure.note(said(why))
+        self.failure.note(said(&self.folder, why))
     }
 
     fn flush(&self, files: &Files) -> Result<(), StoreError> {
@@ -86,18 +86,16 @@ fn opening(folder: &Path, why: &sled::Error) -> StoreError {
     if why.to_string().contains("could not acquire lock") {
         return StoreError::InUse(folder.to_owned());
     }
-    match (said(why), why) {
-        // sled puts the system's answer into words for programmers; its kind is what an operator can use.
-        (StoreError::Failed(_), sled::Error::Io(why)) => {
-            failed("open the store in", folder, &why.kind().into())
-        }
-        (error, _) => error,
-    }
+    said(folder, why)
 }
 
-fn said(why: &sled::Error) -> StoreError {
+/// sled puts the system's answer into words for programmers; its kind is what an operator can use.
+fn said(folder: &Path, why: &sled::Error) -> StoreError {
     match why {
-        sled::Error::Io(why) => super::io_error(why),
+        sled::Error::Io(why) => match super::io_error(why) {
+            StoreError::Failed(_) => failed("use the store in", folder, &why.kind().into()),
+            damaged => damaged,
+        },
         other => StoreError::Damaged(other.to_string()),
     }
 }
