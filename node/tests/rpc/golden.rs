@@ -41,25 +41,9 @@ fn without_app_state(mut answer: Value) -> Value {
     answer
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn answers_have_the_shapes_of_v0_38() {
-    let chain = Chain::start().await;
-    let mut golden = Golden(Vec::new());
-
-    // A block that holds a transaction, so that every list has content somewhere.
-    let sent = json!({ "tx": base64(&Transfer::new(&chain, 1, 0).raw()) });
-    let committed = chain.call("broadcast_tx_commit", sent.clone()).await;
-    golden.check("broadcast_tx_commit", &committed);
-    golden.check(
-        "broadcast_tx_sync_committed_before",
-        &mask_place(chain.call("broadcast_tx_sync", sent).await),
-    );
-    let height = committed["result"]["height"].as_str().unwrap().to_owned();
-    let id = hex::decode(committed["result"]["hash"].as_str().unwrap()).unwrap();
-    let at = json!({ "height": height });
-    chain.until_height(height.parse::<u64>().unwrap() + 1).await;
-
-    for (name, method, params) in [
+/// The name of the golden file, the method and its parameters. In the block `at` stands the transaction `id`.
+fn questions(at: &Value, id: &str) -> Vec<(&'static str, &'static str, Value)> {
+    vec![
         ("health", "health", json!({})),
         ("status", "status", json!({})),
         ("net_info", "net_info", json!({})),
@@ -78,12 +62,8 @@ async fn answers_have_the_shapes_of_v0_38() {
         ("consensus_params", "consensus_params", json!({})),
         ("abci_info", "abci_info", json!({})),
         ("num_unconfirmed_txs", "num_unconfirmed_txs", json!({})),
-        ("tx", "tx", json!({ "hash": base64(&id) })),
-        (
-            "tx_proven",
-            "tx",
-            json!({ "hash": base64(&id), "prove": true }),
-        ),
+        ("tx", "tx", json!({ "hash": id })),
+        ("tx_proven", "tx", json!({ "hash": id, "prove": true })),
         (
             "abci_query_params",
             "abci_query",
@@ -122,7 +102,28 @@ async fn answers_have_the_shapes_of_v0_38() {
         ("error_unknown_method", "dial_seeds", json!({})),
         ("error_bad_height", "block", json!({ "height": "-1" })),
         ("error_page", "validators", json!({ "page": "2" })),
-    ] {
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_have_the_shapes_of_v0_38() {
+    let chain = Chain::start().await;
+    let mut golden = Golden(Vec::new());
+
+    // A block that holds a transaction, so that every list has content somewhere.
+    let sent = json!({ "tx": base64(&Transfer::new(&chain, 1, 0).raw()) });
+    let committed = chain.call("broadcast_tx_commit", sent.clone()).await;
+    golden.check("broadcast_tx_commit", &committed);
+    golden.check(
+        "broadcast_tx_sync_committed_before",
+        &mask_place(chain.call("broadcast_tx_sync", sent).await),
+    );
+    let height = committed["result"]["height"].as_str().unwrap().to_owned();
+    let id = hex::decode(committed["result"]["hash"].as_str().unwrap()).unwrap();
+    let at = json!({ "height": height });
+    chain.until_height(height.parse::<u64>().unwrap() + 1).await;
+
+    for (name, method, params) in questions(&at, &base64(&id)) {
         let mut answer = chain.call(method, params).await;
         // The newest height is another one in each run.
         if let Some(Value::String(data)) = answer.pointer_mut("/error/data")
@@ -152,6 +153,20 @@ async fn answers_have_the_shapes_of_v0_38() {
         &chain.call("broadcast_tx_async", next(1)).await,
     );
     golden.finish();
+    chain.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn peers_have_the_shape_of_v0_38() {
+    let chain = Chain::start().await;
+    let (_folder, peer) = chain.start_peer().await;
+    let mut golden = Golden(Vec::new());
+    golden.check(
+        "net_info_with_a_peer",
+        &chain.call("net_info", json!({})).await,
+    );
+    golden.finish();
+    peer.stop().await;
     chain.stop().await;
 }
 

@@ -56,6 +56,18 @@ pub fn account(number: u8) -> SigningKey {
     SigningKey::from_seed(&[number; 32])
 }
 
+fn config(moniker: &str) -> NodeConfig {
+    let mut config = NodeConfig {
+        moniker: moniker.to_owned(),
+        ..NodeConfig::default()
+    };
+    config.p2p.listen = vec!["/ip4/127.0.0.1/tcp/0".to_owned()];
+    config.rpc.listen = ([127, 0, 0, 1], 0).into();
+    config.metrics.listen = ([127, 0, 0, 1], 0).into();
+    config.consensus.empty_block_interval_ms = 200;
+    config
+}
+
 impl Chain {
     /// Starts a chain whose keys and genesis are the same in every run.
     pub async fn start() -> Chain {
@@ -72,14 +84,7 @@ impl Chain {
             vec![keys.genesis_validator(10, "v0")],
             AppState::for_testnet(accounts).to_json(),
         );
-        let mut config = NodeConfig {
-            moniker: "v0".to_owned(),
-            ..NodeConfig::default()
-        };
-        config.p2p.listen = vec!["/ip4/127.0.0.1/tcp/0".to_owned()];
-        config.rpc.listen = ([127, 0, 0, 1], 0).into();
-        config.metrics.listen = ([127, 0, 0, 1], 0).into();
-        config.consensus.empty_block_interval_ms = 200;
+        let config = config("v0");
         let home = Home::new(folder.path().join("v0"));
         init::write_home(&RealDisk, &home, &config, &genesis, &keys).unwrap();
         let running = start::start(&home, config, Stop::default()).await.unwrap();
@@ -91,6 +96,32 @@ impl Chain {
         };
         chain.until_height(2).await;
         chain
+    }
+
+    /// Starts a full node that dials this one, and waits until both know each other.
+    pub async fn start_peer(&self) -> (TempDir, Running) {
+        let folder = tempfile::tempdir().unwrap();
+        let key = |byte| SigningKey::from_seed(&[byte; 32]);
+        let keys = Keys {
+            node: NodeKey(key(103)),
+            validator: PrivValidatorKey(key(104)),
+        };
+        let address = self.node().net_info().listeners[0].clone();
+        let mut config = config("v1");
+        config.p2p.persistent_peers =
+            vec![format!("{address}/p2p/{}", self.node().status().peer_id)];
+        let home = Home::new(folder.path().join("v1"));
+        init::write_home(&RealDisk, &home, &config, &self.genesis, &keys).unwrap();
+        let running = start::start(&home, config, Stop::default()).await.unwrap();
+        let mut blocks = self.node().subscribe();
+        let met = async {
+            while self.node().net_info().peers.is_empty() {
+                let _ = blocks.recv().await;
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, met).await;
+        waited.expect("it is dialled");
+        (folder, running)
     }
 
     pub async fn stop(self) {

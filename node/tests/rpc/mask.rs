@@ -24,13 +24,17 @@ fn masked(key: &str, value: &Value) -> Value {
 fn form(key: &str, text: &str) -> String {
     let is_upper_hex = |c: char| c.is_ascii_digit() || ('A'..='F').contains(&c);
     let is_hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    let is_digit = |c: char| c.is_ascii_digit();
     let length_in_base64 = || STANDARD.decode(text).map_or(0, |bytes| bytes.len());
     match text {
         "" | "0" | "0001-01-01T00:00:00Z" => text.to_owned(),
         _ if key.ends_with("height") => "<height>".to_owned(),
         _ if key == "rpc_address" || key == "listen_addr" || key == "listeners" => {
-            let digits = text.trim_end_matches(|c: char| c.is_ascii_digit());
-            format!("{digits}<port>")
+            let (before, rest) = match text.split_once("/tcp/") {
+                Some((before, rest)) => (format!("{before}/tcp/"), rest),
+                None => (text.trim_end_matches(is_digit).to_owned(), ""),
+            };
+            format!("{before}<port>{}", rest.trim_start_matches(is_digit))
         }
         _ if text.len() > 19 && text.as_bytes()[10] == b'T' && text.ends_with('Z') => {
             "<time>".to_owned()
