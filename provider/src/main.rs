@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use structopt::StructOpt;
@@ -12,6 +13,9 @@ use welkin_p2p::QUIET_LIBRARIES;
 use welkin_provider::config::Config;
 use welkin_provider::daemon::{self, STATUS_SOCKET, Status};
 use welkin_provider::{doctor, ingress};
+
+/// How long what is under way may take to end once the process shall end.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Runs tenants' applications on this machine and is paid for it.
 #[derive(StructOpt)]
@@ -84,24 +88,31 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         .enable_all()
         .worker_threads(2)
         .build()?;
-    match arguments.command {
+    let outcome = match arguments.command {
         Command::Start => runtime.block_on(until_signalled(async {
             daemon::build(config).await?.run().await
         })),
         Command::Ingress => runtime.block_on(until_signalled(run_ingress(config))),
         Command::Status { output } => print_status(&config.home.join(STATUS_SOCKET), &output),
         Command::Doctor => runtime.block_on(print_findings(config)),
-    }
+    };
+    // What still waits for the disk, a resolver or `nft` on a thread of its own ends with the process.
+    runtime.shutdown_timeout(GOODBYE);
+    outcome
 }
 
-async fn until_signalled(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+/// Runs until the work ends or a signal comes. The work is a task of its own: where it blocks its thread, the signal is
+/// heard all the same. Nothing has to be put in order, for the daemon may be killed at any moment.
+async fn until_signalled(
+    work: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+) -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (
         signal(SignalKind::terminate())?,
         signal(SignalKind::interrupt())?,
     );
     tokio::select! {
-        outcome = work => outcome,
+        outcome = tokio::spawn(work) => outcome.context("the program failed")?,
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
     }

@@ -15,6 +15,7 @@ pub mod look;
 pub mod market;
 pub mod reconcile;
 mod records;
+mod registration;
 pub mod report;
 pub mod routing;
 pub mod serve;
@@ -31,9 +32,6 @@ use tokio::sync::Notify;
 use welkin_client::Chain;
 use welkin_client::keyring::Keyring;
 use welkin_modules::matching::Resources;
-use welkin_modules::provider::Providers;
-use welkin_modules::provider::types::{Call as ProviderCall, Profile, Status as ProviderStatus};
-use welkin_modules::spec::Attributes;
 use welkin_p2p::channel::Listener;
 use welkin_p2p::{Keypair, identity};
 use welkin_provider_api::delegation::NonceCache;
@@ -42,12 +40,13 @@ use welkin_runtime::crypto::SigningKey;
 pub use watch::{Status, Watch};
 
 use crate::backend::container::Config as ContainerConfig;
-use crate::backend::{Backend, Capabilities, Instance};
+use crate::backend::{Backend, Instance};
 use crate::bid::Offering;
 use crate::config::Config;
 use crate::manifests::{Manifests, SealingKey};
 use look::Looker;
 use reconcile::{Parts, Reconciler};
+use registration::patiently;
 use tenancy::Gateway;
 
 /// Log target of the daemon.
@@ -55,6 +54,10 @@ pub const LOG: &str = "welkin::provider";
 
 /// What may be sold of the disk where the operator says nothing: 64 GiB.
 const DEFAULT_STORAGE_BYTES: u64 = 64 << 30;
+/// How long one look waits for a node that lags, or for the next block.
+const LOOK_PATIENCE_MS: u64 = 5_000;
+/// The pause at a start before a chain that did not answer is asked again.
+const PAUSE: Duration = Duration::from_secs(1);
 /// The name of the socket in the provider's folder on which `status` is answered.
 pub const STATUS_SOCKET: &str = "status.sock";
 
@@ -130,14 +133,12 @@ pub async fn build(config: Config) -> anyhow::Result<Daemon> {
         SealingKey::derive(key.seed()),
     )?);
     let listener = listen(&config, &chain, channel).await?;
-    let attributes = attributes(&config, backend.capabilities());
+    let attributes = registration::attributes(&config, backend.capabilities());
     let looker = Looker::new(chain.clone(), key.address());
-    register(
-        &looker,
-        &key,
-        profile(&config, &listener, attributes.clone()),
-    )
-    .await?;
+    let profile = registration::profile(&config, &listener, attributes.clone());
+    patiently(PAUSE, || registration::register(&looker, &key, &profile))
+        .await
+        .with_context(|| format!("the provider {} cannot be registered", key.address()))?;
 
     let capacity = capacity(&config, backend.as_ref()).await?;
     let watch = Watch::new(key.address().to_string(), chain.info().chain_id.clone());
@@ -158,7 +159,7 @@ pub async fn build(config: Config) -> anyhow::Result<Daemon> {
     };
     let offering = Offering {
         attributes,
-        attestations: looker.attestations().await?,
+        attestations: patiently(PAUSE, || looker.attestations()).await?,
     };
     let (views, seen_views) = tokio::sync::watch::channel(trade::View::default());
     let trader = trade::Parts {
@@ -256,7 +257,10 @@ fn take_lock(home: &std::path::Path) -> anyhow::Result<std::fs::File> {
 /// [`welkin_client::ClientError`].
 pub async fn connect(config: &Config) -> anyhow::Result<Chain> {
     let trust = welkin_client::Trust::File(config.genesis.clone());
-    let client = welkin_client::Config::new(config.rpc.clone(), config.home.join("chain"), trust);
+    let mut client =
+        welkin_client::Config::new(config.rpc.clone(), config.home.join("chain"), trust);
+    // A look that waits holds up everything that does not need the chain: it is taken anew instead.
+    client.light.wait_ms = LOOK_PATIENCE_MS;
     Ok(Chain::connect(client).await?)
 }
 
@@ -266,58 +270,6 @@ async fn listen(config: &Config, chain: &Chain, channel: Keypair) -> anyhow::Res
         listen.listen.push(identity::parse_address(text)?);
     }
     Ok(Listener::start(&listen, channel).await?)
-}
-
-/// What the provider says of itself: the operator's attributes, and what the back end is.
-fn attributes(config: &Config, capabilities: Capabilities) -> Attributes {
-    let mut attributes = config.attributes.clone();
-    attributes.insert("isolation".to_owned(), capabilities.isolation.to_string());
-    let network = if capabilities.network_isolated {
-        "isolated"
-    } else {
-        "open"
-    };
-    attributes.insert("network".to_owned(), network.to_owned());
-    attributes
-}
-
-fn profile(config: &Config, listener: &Listener, attributes: Attributes) -> Profile {
-    let addresses = match config.channel_announce.is_empty() {
-        true => listener
-            .listening()
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
-        false => config.channel_announce.clone(),
-    };
-    Profile {
-        peer_id: listener.local_peer().to_string(),
-        addresses,
-        attributes,
-        website: config.website.clone(),
-        contact: config.contact.clone(),
-    }
-}
-
-/// Makes the provider's record on chain equal to `profile`.
-async fn register(looker: &Looker, key: &SigningKey, profile: Profile) -> anyhow::Result<()> {
-    let known = looker.registration().await?;
-    let known = known.map(|view| view.provider);
-    let call = match known {
-        Some(known) if known.status == ProviderStatus::Active && known.profile == profile => {
-            return Ok(());
-        }
-        Some(known) if known.status == ProviderStatus::Active => ProviderCall::Update(profile),
-        _ => ProviderCall::Register(profile),
-    };
-    let calls = vec![welkin_client::call::<Providers>(&call)];
-    let chain = looker.chain();
-    chain
-        .submit(key, calls)
-        .await
-        .with_context(|| format!("the provider {} cannot be registered", key.address()))?;
-    tracing::info!(target: LOG, "registered on chain");
-    Ok(())
 }
 
 async fn capacity(config: &Config, backend: &dyn Backend) -> anyhow::Result<Resources> {
