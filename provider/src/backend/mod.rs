@@ -349,8 +349,8 @@ pub trait Backend: Send + Sync {
         request: ExecRequest,
     ) -> BoxFuture<'_, Result<ExecSession, BackendError>>;
 
-    /// What the machine has in all.
-    fn inventory(&self) -> BoxFuture<'_, Result<Inventory, BackendError>>;
+    /// What the machine has in all, as it was when the back end was built.
+    fn inventory(&self) -> Inventory;
 
     /// Yields whenever something of this instance may have changed. Only a hint: it may end, repeat and leave out.
     fn changes(&self) -> BoxStream<'static, ()>;

@@ -40,7 +40,7 @@ use welkin_runtime::crypto::SigningKey;
 pub use watch::{Status, Watch};
 
 use crate::backend::container::Config as ContainerConfig;
-use crate::backend::{Backend, Instance};
+use crate::backend::{Backend, Instance, Inventory};
 use crate::bid::Offering;
 use crate::config::Config;
 use crate::manifests::{Manifests, SealingKey};
@@ -140,7 +140,7 @@ pub async fn build(config: Config) -> anyhow::Result<Daemon> {
         .await
         .with_context(|| format!("the provider {} cannot be registered", key.address()))?;
 
-    let capacity = capacity(&config, backend.as_ref()).await?;
+    let capacity = capacity(&config, backend.inventory());
     let watch = Watch::new(key.address().to_string(), chain.info().chain_id.clone());
     let wake = Arc::new(Notify::new());
     let book = book::Book::default();
@@ -272,10 +272,9 @@ async fn listen(config: &Config, chain: &Chain, channel: Keypair) -> anyhow::Res
     Ok(Listener::start(&listen, channel).await?)
 }
 
-async fn capacity(config: &Config, backend: &dyn Backend) -> anyhow::Result<Resources> {
-    let has = backend.inventory().await?;
+fn capacity(config: &Config, has: Inventory) -> Resources {
     let wanted = config.capacity;
-    Ok(Resources {
+    Resources {
         cpu_millis: wanted.cpu_millis.unwrap_or(has.cpu_millis),
         memory_bytes: wanted
             .memory_bytes
@@ -283,5 +282,5 @@ async fn capacity(config: &Config, backend: &dyn Backend) -> anyhow::Result<Reso
             .min(has.memory_bytes),
         gpus: 0,
         storage_bytes: wanted.storage_bytes.unwrap_or(DEFAULT_STORAGE_BYTES),
-    })
+    }
 }

@@ -6,10 +6,10 @@ use bollard::errors::Error as ApiError;
 use bollard::{API_DEFAULT_VERSION, Docker};
 
 use super::spec::Dialect;
-use crate::backend::{BackendError, Isolation};
+use crate::backend::{BackendError, Inventory, Isolation};
 
 /// Seconds for one answer of the engine. Streams (logs, commands) are not cut by it.
-const TIMEOUT_SECONDS: u64 = 120;
+pub(super) const TIMEOUT_SECONDS: u64 = 120;
 
 /// Where engines listen, in the order in which they are tried when none is configured.
 fn usual_sockets() -> Vec<PathBuf> {
@@ -55,9 +55,11 @@ pub fn find_socket(configured: Option<PathBuf>) -> Result<PathBuf, BackendError>
 #[derive(Clone)]
 pub(super) struct Engine {
     pub api: Docker,
+    pub socket: PathBuf,
     pub dialect: Dialect,
     /// What its own configuration amounts to, before the operator's word.
     pub isolation: Isolation,
+    pub inventory: Inventory,
 }
 
 impl Engine {
@@ -68,20 +70,27 @@ impl Engine {
             .negotiate_version()
             .await
             .map_err(error)?;
-        let version = api.version().await.map_err(error)?;
+        // Once and no more: Podman takes seconds to tell of itself.
+        let (version, info) = tokio::try_join!(api.version(), api.info()).map_err(error)?;
         let is_podman = version
             .components
             .iter()
             .flatten()
             .any(|component| component.name.to_ascii_lowercase().contains("podman"));
-        let info = api.info().await.map_err(error)?;
         let maps_users = info
             .security_options
             .iter()
             .flatten()
             .any(|option| option.contains("name=userns") || option.contains("name=rootless"));
+        let positive =
+            |value: Option<i64>| u64::try_from(value.unwrap_or_default()).unwrap_or_default();
         Ok(Engine {
             api,
+            socket: socket.to_owned(),
+            inventory: Inventory {
+                cpu_millis: positive(info.ncpu).saturating_mul(1000),
+                memory_bytes: positive(info.mem_total),
+            },
             dialect: if is_podman {
                 Dialect::Podman
             } else {
@@ -96,19 +105,24 @@ impl Engine {
     }
 }
 
+/// What an answer with the status of a failure means for the daemon.
+pub(super) fn refusal(status: u16, message: String) -> BackendError {
+    match status {
+        404 => BackendError::Missing(message),
+        // Podman says 500 of a container that goes while it is looked at.
+        500 if message.contains("no such container") => BackendError::Missing(message),
+        400 | 409 => BackendError::Refused(message),
+        _ => BackendError::Engine(message),
+    }
+}
+
 /// What an error of the API means for the daemon.
 pub(super) fn error(error: ApiError) -> BackendError {
     match error {
         ApiError::DockerResponseServerError {
             status_code,
             message,
-        } => match status_code {
-            404 => BackendError::Missing(message),
-            // Podman says 500 of a container that goes while it is looked at.
-            500 if message.contains("no such container") => BackendError::Missing(message),
-            400 | 409 => BackendError::Refused(message),
-            _ => BackendError::Engine(message),
-        },
+        } => refusal(status_code, message),
         ApiError::SocketNotFoundError(path) => {
             BackendError::Unreachable(format!("there is no socket at {path}"))
         }

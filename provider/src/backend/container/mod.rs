@@ -9,6 +9,7 @@ pub mod engine;
 mod exec;
 mod image;
 mod logs;
+mod lookup;
 mod network;
 mod objects;
 mod spec;
@@ -212,12 +213,7 @@ impl ContainerBackend {
     async fn settle(&self, made: &[(String, u32, String)]) -> Result<(), BackendError> {
         tokio::time::sleep(SETTLE).await;
         for (service, replica, id) in made {
-            let seen = self
-                .engine
-                .api
-                .inspect_container(id, None)
-                .await
-                .map_err(error)?;
+            let seen = lookup::inspect(&self.engine, id).await?;
             let state = seen.state.unwrap_or_default();
             if state.running != Some(true) {
                 return Err(BackendError::Refused(format!(
@@ -427,17 +423,8 @@ impl Backend for ContainerBackend {
         .boxed()
     }
 
-    fn inventory(&self) -> BoxFuture<'_, Result<Inventory, BackendError>> {
-        async {
-            let info = self.engine.api.info().await.map_err(error)?;
-            let positive =
-                |value: Option<i64>| u64::try_from(value.unwrap_or_default()).unwrap_or_default();
-            Ok(Inventory {
-                cpu_millis: positive(info.ncpu).saturating_mul(1000),
-                memory_bytes: positive(info.mem_total),
-            })
-        }
-        .boxed()
+    fn inventory(&self) -> Inventory {
+        self.engine.inventory
     }
 
     fn changes(&self) -> BoxStream<'static, ()> {

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum};
-use bollard::query_parameters::{InspectContainerOptionsBuilder, ListContainersOptionsBuilder};
 
-use super::engine::{Engine, error};
+use super::engine::Engine;
+use super::lookup;
 use super::spec::label;
 use crate::backend::{BackendError, Instance, LOG, LeaseKey, ReplicaState, SeenReplica};
 
@@ -93,16 +93,7 @@ async fn list(
     instance: &Instance,
     labels: Vec<String>,
 ) -> Result<Vec<Object>, BackendError> {
-    let filters = HashMap::from([("label".to_owned(), labels)]);
-    let options = ListContainersOptionsBuilder::default()
-        .all(true)
-        .filters(&filters)
-        .build();
-    let summaries = engine
-        .api
-        .list_containers(Some(options))
-        .await
-        .map_err(error)?;
+    let summaries = lookup::list(engine, &labels).await?;
     let mut objects = Vec::with_capacity(summaries.len());
     for summary in summaries {
         let labels = summary.labels.clone().unwrap_or_default();
@@ -155,11 +146,7 @@ async fn inspect(
         }
         _ => ReplicaState::Waiting,
     };
-    let seen = engine
-        .api
-        .inspect_container(&id, None)
-        .await
-        .map_err(error)?;
+    let seen = lookup::inspect(engine, &id).await?;
     if let (ReplicaState::Exited { .. }, Some(inner)) = (&state, &seen.state) {
         state = ReplicaState::Exited {
             code: inner.exit_code.unwrap_or_default(),
@@ -204,12 +191,7 @@ pub(super) async fn disk_use(
 ) -> Result<Vec<(String, u32, u64)>, BackendError> {
     let mut uses = Vec::new();
     for object in of_lease(engine, instance, key).await? {
-        let options = InspectContainerOptionsBuilder::default().size(true).build();
-        let seen = engine
-            .api
-            .inspect_container(&object.id, Some(options))
-            .await
-            .map_err(error)?;
+        let seen = lookup::inspect_with_size(engine, &object.id).await?;
         let bytes = u64::try_from(seen.size_rw.unwrap_or_default()).unwrap_or_default();
         uses.push((object.service, object.replica, bytes));
     }
