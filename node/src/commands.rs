@@ -130,10 +130,6 @@ fn run_node(home: &Home) -> anyhow::Result<()> {
     let reason = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let running = start::start(home, config, stop.clone()).await?;
-        if let Some(address) = running.rpc_address {
-            tracing::info!(target: "welkin::node", rpc = %address, "started");
-        }
         let asked = stop.clone();
         tokio::spawn(async move {
             tokio::select! {
@@ -142,6 +138,15 @@ fn run_node(home: &Home) -> anyhow::Result<()> {
             }
             asked.ask();
         });
+        // Also while it starts, which takes long where state has to be made again: what is then left half done, the
+        // next start makes anew, as after a crash.
+        let running = tokio::select! {
+            running = start::start(home, config, stop.clone()) => running?,
+            reason = stop.wait() => return Ok(reason),
+        };
+        if let Some(address) = running.rpc_address {
+            tracing::info!(target: "welkin::node", rpc = %address, "started");
+        }
         let reason = stop.wait().await;
         tracing::info!(target: "welkin::node", "stopping");
         if tokio::time::timeout(DRAIN, running.stop()).await.is_err() {
