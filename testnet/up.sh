@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds what is needed and brings a network up on this machine; see `testnet/up.sh --help`. Running it again is harmless.
-# Usage: testnet/up.sh [--name NAME] [--validators 1..7] [--providers 0..3] [--demo] [--fresh]
+# Usage: testnet/up.sh [--name NAME] [--validators 1..7] [--providers 0..3] [--rules FILE] [--demo] [--fresh]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . testnet/requirements.sh

@@ -4,6 +4,7 @@ use super::ports::{self, Ports};
 use super::record::{Account, Faucet, Network, Provider, Validator};
 use anyhow::Context;
 use serde::Serialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -32,13 +33,15 @@ const ACCOUNTS: [&str; 3] = ["alice", "bob", "carol"];
 /// The name of the only key in a keyring of the faucet or of a provider.
 pub const KEY: &str = "key";
 
-/// How large the network is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size {
+/// What network is wanted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
     /// Validators, 1 to 7.
     pub validators: u16,
     /// Providers, 0 to 3.
     pub providers: u16,
+    /// What is laid over the genesis' `app_state`.
+    pub rules: Option<Value>,
 }
 
 /// A key that was just made.
@@ -66,7 +69,7 @@ impl Made {
 ///
 /// # Errors
 /// The disk refuses, or all ports are taken.
-pub fn build(folder: &Path, name: &str, size: Size) -> anyhow::Result<Network> {
+pub fn build(folder: &Path, name: &str, plan: Plan) -> anyhow::Result<Network> {
     let ports = ports::claim(&ports::claims(), folder)?;
     std::fs::create_dir_all(folder.join("logs"))?;
     let faucet = Made::new("faucet", FAUCET_BALANCE);
@@ -74,13 +77,17 @@ pub fn build(folder: &Path, name: &str, size: Size) -> anyhow::Result<Network> {
         .iter()
         .map(|name| Made::new(*name, ACCOUNT_BALANCE))
         .collect();
-    let providers: Vec<Made> = (0..size.providers)
+    let providers: Vec<Made> = (0..plan.providers)
         .map(|index| Made::new(format!("provider-{index}"), PROVIDER_BALANCE))
         .collect();
 
     let funded = providers.iter().chain(&accounts).chain([&faucet]);
     let state = AppState::for_testnet(funded.map(|made| (made.address(), made.balance)));
-    let keys: Vec<Keys> = (0..size.validators).map(|_| Keys::random()).collect();
+    let state = match &plan.rules {
+        Some(rules) => with_rules(&state.to_json(), rules)?,
+        None => state.to_json(),
+    };
+    let keys: Vec<Keys> = (0..plan.validators).map(|_| Keys::random()).collect();
     let members = keys
         .iter()
         .enumerate()
@@ -90,7 +97,7 @@ pub fn build(folder: &Path, name: &str, size: Size) -> anyhow::Result<Network> {
         chain_id.clone(),
         welkin_node::shell::now(),
         members.collect(),
-        state.to_json(),
+        state,
     );
     let genesis_file = folder.join("genesis.json");
     std::fs::write(&genesis_file, genesis.to_json())?;
@@ -145,6 +152,27 @@ pub fn build(folder: &Path, name: &str, size: Size) -> anyhow::Result<Network> {
     write_private(&folder.join("env.sh"), &environment(&network, &password))?;
     network.write()?;
     Ok(network)
+}
+
+/// An `app_state` with `rules` laid over it: objects key by key, everything else whole.
+///
+/// # Errors
+/// The result is no `app_state`; the text names the key at fault.
+pub fn with_rules(state: &Value, rules: &Value) -> anyhow::Result<Value> {
+    fn lay_over(place: &mut Value, over: &Value) {
+        match (place, over) {
+            (Value::Object(fields), Value::Object(over)) => {
+                for (key, value) in over {
+                    lay_over(fields.entry(key).or_insert(Value::Null), value);
+                }
+            }
+            (place, over) => *place = over.clone(),
+        }
+    }
+    let mut changed = state.clone();
+    lay_over(&mut changed, rules);
+    let state: AppState = serde_json::from_value(changed).context("the rules of the genesis")?;
+    Ok(state.to_json())
 }
 
 fn validators(
@@ -365,4 +393,22 @@ fn environment(network: &Network, password: &str) -> String {
         ));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn rules_change_what_they_name_and_a_name_that_is_none_is_refused() {
+        let state = AppState::for_testnet([]).to_json();
+        let changed = with_rules(&state, &json!({"escrow": {"params": {"grace_seconds": 7}}}));
+        let changed: AppState = serde_json::from_value(changed.unwrap()).unwrap();
+        let mut wanted = AppState::for_testnet([]);
+        wanted.escrow.params.grace_seconds = 7;
+        assert_eq!(changed, wanted);
+        let wrong = with_rules(&state, &json!({"escrow": {"params": {"grace": 7}}}));
+        assert!(format!("{:#}", wrong.unwrap_err()).contains("`grace`"));
+    }
 }

@@ -1,12 +1,13 @@
 //! `up`: a network that runs, from whatever is there.
 
-use super::build::{self, Size};
+use super::build::{self, Plan};
 use super::lock::FolderLock;
 use super::process::{Start, strays};
 use super::record::{FAUCET, Network, ingress_of};
 use super::{Place, demo, down, engine, ready, say};
 use anyhow::{Context, ensure};
-use std::path::Path;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 use structopt::StructOpt;
 
@@ -21,6 +22,9 @@ pub struct Up {
     /// Providers, 0 to 3 [default: 1]
     #[structopt(long)]
     providers: Option<u16>,
+    /// A JSON file that is laid over the genesis' `app_state`, such as {"escrow":{"params":{"grace_seconds":20}}}
+    #[structopt(long, parse(from_os_str), value_name = "FILE")]
+    rules: Option<PathBuf>,
     /// Deploys the sample application and prints its URL as the last line
     #[structopt(long)]
     demo: bool,
@@ -81,6 +85,7 @@ impl Up {
 
     /// The network that is there, or a new one.
     fn network(&self, folder: &Path) -> anyhow::Result<Network> {
+        let rules = self.rules.as_deref().map(read_json).transpose()?;
         if let Some(network) = Network::read(folder)? {
             let has = |wanted: Option<u16>, there: usize| {
                 wanted.is_none_or(|wanted| usize::from(wanted) == there)
@@ -94,6 +99,14 @@ impl Up {
                 network.validators.len(),
                 network.providers.len()
             );
+            if let Some(rules) = &rules {
+                let genesis = read_json(&network.genesis)?;
+                ensure!(
+                    build::with_rules(&genesis["app_state"], rules)? == genesis["app_state"],
+                    "the network {} began with other rules; --fresh removes it and builds a new one",
+                    network.name
+                );
+            }
             return Ok(network);
         }
         // A build that was cut off: nothing of it was ever started.
@@ -106,16 +119,23 @@ impl Up {
             };
             removed.with_context(|| format!("cannot remove {}", path.display()))?;
         }
-        let size = Size {
+        let plan = Plan {
             validators: self.validators.unwrap_or(4),
             providers: self.providers.unwrap_or(1),
+            rules,
         };
         say(format!(
             "building {} validator(s), {} provider(s)",
-            size.validators, size.providers
+            plan.validators, plan.providers
         ));
-        build::build(folder, &self.place.name, size)
+        build::build(folder, &self.place.name, plan)
     }
+}
+
+fn read_json(path: &Path) -> anyhow::Result<Value> {
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is no JSON", path.display()))
 }
 
 /// Starts what does not run, and waits until all is ready.
