@@ -4,19 +4,12 @@ use crate::harness::{Net, block_on, fetch, no_engine, output, program, until};
 use std::process::Command;
 use welkin_testnet::network::http::over_socket;
 use welkin_testnet::network::process::strays;
-use welkin_testnet::network::record::Provider;
-use welkin_testnet::network::{Network, engine};
 
 /// The number on the demo's page.
 fn count(page: &str) -> Option<u64> {
     let (_, rest) = page.split_once("<b id=\"count\">")?;
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
     digits.parse().ok()
-}
-
-fn containers(network: &Network, provider: &Provider) -> Vec<serde_json::Value> {
-    let socket = &network.engine.as_ref().unwrap().socket;
-    block_on(engine::containers(socket, &provider.instance)).unwrap()
 }
 
 #[test]
@@ -38,14 +31,15 @@ fn the_demo_counts_says_what_is_missing_and_leaves_nothing_behind() {
     assert!(leases.to_string().contains("active"), "{leases}");
     let network = net.record();
     let provider = &network.providers[0];
-    assert_eq!(containers(&network, provider).len(), 2);
+    assert_eq!(net.containers(provider).len(), 2);
     let again = net.again(&["--demo"]);
     assert_eq!(again.lines().next_back().unwrap(), url);
 
     // Without the provider nobody starts the counter again, and the page says that it is gone.
     network.processes[&provider.name].kill().unwrap();
     let socket = network.engine.clone().unwrap().socket;
-    let counter = containers(&network, provider)
+    let counter = net
+        .containers(provider)
         .into_iter()
         .find(|one| one["Labels"]["welkin.service"] == "counter")
         .unwrap();

@@ -1,14 +1,17 @@
 //! Networks for tests: each in a folder of its own, removed with everything that it had, also when the test fails.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use welkin_testnet::network::{Network, binary, demo, sources};
+use welkin_client::{Chain, Config, Trust};
+use welkin_testnet::network::process::{Process, Start};
+use welkin_testnet::network::record::{Provider, Validator};
+use welkin_testnet::network::{Network, binary, demo, engine, sources};
 
-/// One network at a time: the tests measure nothing, but a machine that runs ten of them is too slow for any.
-static TURN: Mutex<()> = Mutex::new(());
+/// Two tests at a time: much of each is waiting, and a machine that runs ten networks is too slow for any.
+static TURNS: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
 /// The longest that anything here may take.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 /// How often a condition is looked at.
@@ -18,7 +21,28 @@ const LOOK: Duration = Duration::from_millis(50);
 pub struct Net {
     pub dir: TempDir,
     pub name: String,
-    _turn: MutexGuard<'static, ()>,
+    _turn: Option<MutexGuard<'static, ()>>,
+}
+
+/// What `welkin deploy` made.
+pub struct Deployed {
+    pub deployment: String,
+    pub leases: Vec<String>,
+    pub urls: Vec<String>,
+}
+
+/// Waits until one of the turns is free, however long the tests before take.
+fn wait_for_turn() -> MutexGuard<'static, ()> {
+    loop {
+        for turn in &TURNS {
+            match turn.try_lock() {
+                Ok(turn) => return turn,
+                Err(TryLockError::Poisoned(turn)) => return turn.into_inner(),
+                Err(TryLockError::WouldBlock) => {}
+            }
+        }
+        std::thread::sleep(LOOK);
+    }
 }
 
 /// Whether tests with containers are left out; says so.
@@ -61,17 +85,36 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 impl Net {
     /// A network of its own name, brought up with these arguments; what `up` printed.
     pub fn up(arguments: &[&str]) -> (Net, String) {
-        let turn = TURN
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let name = format!("test-{}", hex::encode(rand::random::<[u8; 4]>()));
-        let net = Net {
-            dir: tempfile::tempdir().unwrap(),
-            name,
-            _turn: turn,
-        };
-        let printed = net.again(arguments);
+        Net::up_with(&[], arguments)
+    }
+
+    /// The same with variables for everything that it starts.
+    pub fn up_with(variables: &[(&str, String)], arguments: &[&str]) -> (Net, String) {
+        let turn = wait_for_turn();
+        let net = Net::new(Some(turn));
+        let variables = variables.iter().map(|(name, value)| (name, value));
+        let mut up = Command::new(program());
+        let printed = run(up
+            .arg("up")
+            .args(net.place())
+            .args(arguments)
+            .envs(variables));
         (net, printed)
+    }
+
+    /// Another network, beside this one.
+    pub fn beside(&self, arguments: &[&str]) -> Net {
+        let net = Net::new(None);
+        net.again(arguments);
+        net
+    }
+
+    fn new(turn: Option<MutexGuard<'static, ()>>) -> Net {
+        Net {
+            dir: tempfile::tempdir().unwrap(),
+            name: format!("test-{}", hex::encode(rand::random::<[u8; 4]>())),
+            _turn: turn,
+        }
     }
 
     /// `up` again.
@@ -125,20 +168,107 @@ impl Net {
         serde_json::from_str(&text).unwrap()
     }
 
-    /// Deploys the demo as alice: its deployment, its lease, its URL.
-    pub fn deploy(&self) -> (String, String, String) {
+    /// Deploys the demo as alice.
+    pub fn deploy(&self) -> Deployed {
         let file = sources().join("apps/hello/hello.yaml");
-        let deployed = self.json(&["deploy", file.to_str().unwrap()]);
+        self.deploy_as("alice", &file, &[])
+    }
+
+    /// Deploys a file.
+    pub fn deploy_as(&self, account: &str, file: &Path, arguments: &[&str]) -> Deployed {
+        let mut deploy = self.welkin(account, &["deploy", file.to_str().unwrap(), "-o", "json"]);
+        let printed = run(deploy.args(arguments));
+        let deployed: serde_json::Value = serde_json::from_str(&printed).unwrap();
         let text = |value: &serde_json::Value| match value {
             serde_json::Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        let lease = text(&deployed["leases"][0]["lease"]);
-        (
-            text(&deployed["deployment"]),
-            lease,
-            text(&deployed["urls"][0]),
-        )
+        let all = |list: &serde_json::Value| list.as_array().unwrap().clone();
+        Deployed {
+            deployment: text(&deployed["deployment"]),
+            leases: all(&deployed["leases"])
+                .iter()
+                .map(|one| text(&one["lease"]))
+                .collect(),
+            urls: all(&deployed["urls"]).iter().map(text).collect(),
+        }
+    }
+
+    /// The chain, as a client that verifies sees it.
+    pub fn chain(&self) -> Chain {
+        let network = self.record();
+        let nodes = network
+            .validators
+            .iter()
+            .map(|one| one.rpc.clone())
+            .collect();
+        let folder = network.folder.join("client");
+        let config = Config::new(nodes, folder, Trust::File(network.genesis));
+        block_on(Chain::connect(config)).unwrap()
+    }
+
+    /// The only provider, or the first.
+    pub fn provider(&self) -> Provider {
+        self.record().providers[0].clone()
+    }
+
+    /// The containers of a provider, as the engine lists them.
+    pub fn containers(&self, provider: &Provider) -> Vec<serde_json::Value> {
+        let socket = &self.record().engine.unwrap().socket;
+        block_on(engine::containers(socket, &provider.instance)).unwrap()
+    }
+
+    /// Kills a process of the network.
+    pub fn kill(&self, name: &str) {
+        self.record().processes[name].kill().unwrap();
+    }
+
+    /// Starts a provider's daemon alone, and goes on at once.
+    pub fn start_daemon(&self, provider: &Provider) -> Process {
+        let start = self.record().start_daemon(provider).unwrap();
+        self.start(&provider.name, &start)
+    }
+
+    /// Starts a validator alone, and goes on at once.
+    pub fn start_validator(&self, validator: &Validator) -> Process {
+        let start = self.record().start_validator(validator).unwrap();
+        self.start(&validator.name, &start)
+    }
+
+    fn start(&self, name: &str, start: &Start) -> Process {
+        let mut network = self.record();
+        let process = start.start().unwrap();
+        network.processes.insert(name.to_owned(), process);
+        network.write().unwrap();
+        process
+    }
+
+    /// What a process will say from now on.
+    pub fn log(&self, process: &str) -> Log {
+        let path = self.record().log(process);
+        let from = std::fs::read(&path).map_or(0, |bytes| bytes.len());
+        Log { path, from }
+    }
+}
+
+/// The end of a log.
+pub struct Log {
+    path: PathBuf,
+    from: usize,
+}
+
+impl Log {
+    /// What was said since.
+    pub fn text(&self) -> String {
+        let bytes = std::fs::read(&self.path).unwrap();
+        String::from_utf8_lossy(&bytes[self.from.min(bytes.len())..]).into_owned()
+    }
+
+    /// Waits until it says this.
+    pub fn until_it_says(&self, words: &str) {
+        until(&format!("the log says {words:?}"), || {
+            self.text().contains(words).then_some(())
+        });
     }
 }
 
@@ -177,13 +307,18 @@ pub fn program() -> &'static str {
 
 /// Fetches a URL; its body if the status is 200.
 pub fn fetch(url: &str) -> Option<String> {
-    let answer = block_on(welkin_testnet::network::http::over_tcp(
-        "GET",
-        url,
-        Default::default(),
-    ))
-    .ok()?;
-    (answer.status == 200).then(|| answer.text())
+    try_fetch(url).ok()
+}
+
+/// Fetches a URL; its body, or why there is none.
+pub fn try_fetch(url: &str) -> Result<String, String> {
+    use welkin_testnet::network::http::over_tcp;
+    let answer = block_on(over_tcp("GET", url, Default::default()));
+    let answer = answer.map_err(|why| format!("{why:#}"))?;
+    match answer.status.as_u16() {
+        200 => Ok(answer.text()),
+        status => Err(format!("status {status}: {}", answer.text())),
+    }
 }
 
 /// Runs asynchronous work to its end.

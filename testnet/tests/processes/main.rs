@@ -4,5 +4,6 @@
 
 mod demo;
 mod harness;
+mod provider_death;
 mod tenants;
 mod validators;
