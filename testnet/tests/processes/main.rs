@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod demo;
+mod deposit;
 mod harness;
 mod provider_death;
 mod tenants;
