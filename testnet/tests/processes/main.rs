@@ -7,5 +7,6 @@ mod demo;
 mod deposit;
 mod harness;
 mod provider_death;
+mod secrets;
 mod tenants;
 mod validators;
