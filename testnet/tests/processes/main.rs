@@ -6,6 +6,7 @@ mod deletes_nothing;
 mod demo;
 mod deposit;
 mod harness;
+mod isolation;
 mod provider_death;
 mod secrets;
 mod tenants;
