@@ -7,6 +7,7 @@ mod demo;
 mod deposit;
 mod harness;
 mod isolation;
+mod lifecycle;
 mod provider_death;
 mod secrets;
 mod tenants;
