@@ -37,7 +37,7 @@ const SETTLE: Duration = Duration::from_secs(3);
 
 /// How long a container that goes for good has to end after SIGTERM, in seconds. Shorter than for one that is stopped:
 /// what its lease held is free within 10 s of the proof that the lease is over.
-const REMOVAL_GRACE_SECONDS: i32 = 5;
+const REMOVAL_GRACE_SECONDS: i32 = 3;
 
 /// What the back end is started with.
 #[derive(Clone, Debug)]
