@@ -142,6 +142,8 @@ impl Nodes {
         let work = Work::begin(&pids);
         let sent = load::send(&self.rpc[..1], rows, chain::LOAD).await?;
         let work = work.end();
+        // It closes connections that say nothing for ten seconds.
+        let mut connection = Connection::open(&self.rpc[0]).await?;
         let last = chain::until_empty(&mut connection).await?;
         let counted = blocks::read(&mut connection, first, last).await?;
         Ok(ChainFigures {

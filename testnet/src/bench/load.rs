@@ -82,7 +82,7 @@ fn judge(answer: &[u8]) -> Answer {
     let has = |words: &str| answer.windows(words.len()).any(|at| at == words.as_bytes());
     if has("\"code\":0") {
         Answer::Accepted
-    } else if has("mempool is full") || has("transactions of") || has("too many") {
+    } else if has("mempool is full") || has("transactions of") || has("node is busy") {
         Answer::NoRoom
     } else {
         tracing::debug!(answer = %String::from_utf8_lossy(answer), "refused");
