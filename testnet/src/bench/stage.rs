@@ -1,7 +1,7 @@
 //! The network that is measured: one of its own, removed afterwards.
 
 use super::STAGE;
-use crate::network::build::{self, Size};
+use crate::network::build::{self, Plan};
 use crate::network::{Network, down, ready};
 use anyhow::Context;
 use std::path::{Path, PathBuf};
@@ -31,11 +31,12 @@ impl Stage {
         let folder = folder(dir)?;
         down::purge(&folder).await?;
         std::fs::create_dir_all(&folder)?;
-        let size = Size {
+        let plan = Plan {
             validators: 4,
             providers: 0,
+            rules: None,
         };
-        let mut network = build::build(&folder, STAGE, size)?;
+        let mut network = build::build(&folder, STAGE, plan)?;
         for validator in network.validators.clone() {
             if floor == Floor::None {
                 remove_floor(&Home::new(&validator.home))?;

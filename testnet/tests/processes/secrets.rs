@@ -139,7 +139,8 @@ fn opened(net: &Net, chain: &Chain, provider: &Provider) -> Vec<u8> {
         let folder = one.home.join("manifests");
         let seal = SealingKey::derive(key.seed());
         let kept = Manifests::open(folder, instance.clone(), seal).unwrap();
-        for (lease, versions) in kept.all().unwrap() {
+        for lease in kept.leases().unwrap() {
+            let versions = kept.versions(lease).unwrap();
             // What another provider sealed does not open.
             if let Ok(Some(kept)) = kept.get(lease, versions.accepted.unwrap()) {
                 found.push(kept.manifest);
