@@ -112,11 +112,12 @@ pub async fn load_image(engine: &Engine, folder: &Path) -> anyhow::Result<()> {
     }
     say("making the demo's image");
     let archive = folder.join("hello.tar");
-    let built = Command::new(sources().join("apps/build-image.sh"))
+    let built = tokio::process::Command::new(sources().join("apps/build-image.sh"))
         .arg(&archive)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .status()
+        .await
         .context("apps/build-image.sh cannot be run")?;
     ensure!(
         built.success(),

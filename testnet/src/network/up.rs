@@ -150,27 +150,39 @@ async fn start(network: &mut Network) -> anyhow::Result<()> {
         let start = network.start_validator(&validator)?;
         start_one(network, &validator.name, &start)?;
     }
-    if !network.providers.is_empty() {
-        let engine = engine::ensure(network.engine.as_ref(), &network.folder).await?;
-        network.engine = Some(engine.clone());
-        network.write()?;
-        engine::load_image(&engine, &network.folder).await?;
-    }
-    say("waiting until all validators commit");
-    ready::until_validators_commit(network).await?;
     let faucet = network.start_faucet()?;
     start_one(network, FAUCET, &faucet)?;
-    for provider in network.providers.clone() {
-        if let Some(engine) = &network.engine {
-            build::set_engine(&provider, &engine.socket)?;
+    start_providers(network).await?;
+    let image = async {
+        match &network.engine {
+            Some(engine) => engine::load_image(engine, &network.folder).await,
+            None => Ok(()),
         }
-        let (ingress, daemon) = (
-            network.start_ingress(&provider)?,
-            network.start_daemon(&provider)?,
-        );
+    };
+    tokio::try_join!(image, until_ready(network)).map(|_| ())
+}
+
+/// Starts providers with what they need. They wait for the chain by themselves.
+async fn start_providers(network: &mut Network) -> anyhow::Result<()> {
+    if network.providers.is_empty() {
+        return Ok(());
+    }
+    let engine = engine::ensure(network.engine.as_ref(), &network.folder).await?;
+    network.engine = Some(engine.clone());
+    network.write()?;
+    for provider in network.providers.clone() {
+        build::set_engine(&provider, &engine.socket)?;
+        let ingress = network.start_ingress(&provider)?;
         start_one(network, &ingress_of(&provider), &ingress)?;
+        let daemon = network.start_daemon(&provider)?;
         start_one(network, &provider.name, &daemon)?;
     }
+    Ok(())
+}
+
+async fn until_ready(network: &Network) -> anyhow::Result<()> {
+    say("waiting until all validators commit");
+    ready::until_validators_commit(network).await?;
     if !network.providers.is_empty() {
         say("waiting until all providers bid");
     }
