@@ -10,7 +10,8 @@ dir=${2:-}
 [ -n "$dir" ] || { echo "usage: engine.sh start|stop|purge DIR" >&2; exit 2; }
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
-# A Unix socket's path is at most 107 bytes, a work tree's path may be longer: the socket lies in a short folder.
+# A Unix socket's path is at most 107 bytes and Podman's `runroot` at most 50, a work tree's path may be longer: both lie
+# in a short folder.
 short=/tmp/welkin-engine-$(printf %s "$dir" | sha256sum | cut -c1-12)
 
 # Engines do not see each other's networks while these have no running container, so each takes its addresses from a
@@ -32,8 +33,8 @@ claim_range() {
 }
 
 write_config() {
-  mkdir -p "$dir"/{root,runroot,tmp,networks}
-  install -d -m 0700 "$short"
+  mkdir -p "$dir"/{root,tmp,networks}
+  install -d -m 0700 "$short" "$short/run"
   claim_range
   cat > "$dir/containers.conf" <<CONF
 [network]
@@ -51,7 +52,7 @@ CONF
 }
 
 podman_private() {
-  CONTAINERS_CONF=$dir/containers.conf podman --root "$dir/root" --runroot "$dir/runroot" --tmpdir "$dir/tmp" \
+  CONTAINERS_CONF=$dir/containers.conf podman --root "$dir/root" --runroot "$short/run" --tmpdir "$dir/tmp" \
     --network-config-dir "$dir/networks" --log-level error "$@"
 }
 
@@ -105,7 +106,7 @@ case $action in
     if alive && answers; then echo "$short/api.sock"; exit 0; fi
     stop_service
     write_config
-    CONTAINERS_CONF=$dir/containers.conf setsid podman --root "$dir/root" --runroot "$dir/runroot" --tmpdir "$dir/tmp" \
+    CONTAINERS_CONF=$dir/containers.conf setsid podman --root "$dir/root" --runroot "$short/run" --tmpdir "$dir/tmp" \
       --network-config-dir "$dir/networks" --log-level error system service --time=0 "unix://$short/api.sock" \
       </dev/null >>"$dir/service.log" 2>&1 &
     echo $! > "$dir/pid"
@@ -128,7 +129,8 @@ case $action in
     stop_service
     kill_monitors
     # What a killed engine may have left: its mounts, deepest first.
-    awk -v dir="$dir/" 'index($5, dir) == 1 {print length($5), $5}' /proc/self/mountinfo | sort -rn | cut -d' ' -f2- |
+    awk -v dir="$dir/" -v short="$short/" 'index($5, dir) == 1 || index($5, short) == 1 {print length($5), $5}' \
+      /proc/self/mountinfo | sort -rn | cut -d' ' -f2- |
       while read -r mount; do umount -l "$mount" 2>/dev/null || true; done
     if [ -s "$dir/range" ]; then rmdir "$claims/$(cat "$dir/range")" 2>/dev/null || true; fi
     rmdir "$claims" 2>/dev/null || true
