@@ -46,8 +46,10 @@ fi
 if cargo deny --version >/dev/null 2>&1; then step "licences and bans" cargo deny --offline check licenses bans; fi
 step "build" cargo build --locked --quiet --workspace --all-targets
 step "tests" cargo test --locked --quiet --workspace
-step "simulator, 1,000 seeds" cargo run --locked --quiet -p welkin-testnet -- simulate --seeds 1000
-step "simulator, planted bugs" cargo test --locked --quiet -p welkin-testnet --features planted-bugs --test planted_bugs
+step "simulator, 1,000 seeds" "${CARGO_TARGET_DIR:-target}/debug/welkin-testnet" simulate --seeds 1000
+# The whole workspace, so that libraries keep the features that they were built with.
+step "simulator, planted bugs" \
+  cargo test --locked --quiet --workspace --features welkin-testnet/planted-bugs --test planted_bugs
 if [ -n "$full" ]; then
   step "simulator, 20,000 seeds" cargo run --locked --quiet --release -p welkin-testnet -- simulate --seeds 20000
 fi
