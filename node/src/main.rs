@@ -35,6 +35,7 @@ fn start_logging(config: &LogConfig) -> anyhow::Result<()> {
         .map_err(|why| anyhow::anyhow!("log filter `{filter}`: {why}"))?;
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_writer(std::io::stderr);
     match config.format {
         LogFormat::Text => logs.init(),
