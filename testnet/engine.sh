@@ -74,6 +74,13 @@ stop_service() {
 # network any more, they are taken away, and with them the tables that stand empty then.
 drop_idle_chains() {
   command -v nft >/dev/null && nft list chain ip nat NETAVARK-HOSTPORT-DNAT >/dev/null 2>&1 || return 0
+  # It forgets rules of networks whose engine was killed: those of interfaces that are gone.
+  local rule interface
+  { iptables-save 2>/dev/null | grep -E '^-A NETAVARK_ISOLATION' || true; } | while read -r rule; do
+    interface=$(grep -oE -- '-[io] [^ ]+' <<<"$rule" | head -n 1 | cut -d' ' -f2)
+    # shellcheck disable=SC2086 -- the rule's words are the command's arguments
+    if [ -n "$interface" ] && [ ! -e "/sys/class/net/$interface" ]; then iptables -D ${rule#-A } || true; fi
+  done
   if iptables-save 2>/dev/null | grep -qE '^-A (NETAVARK_FORWARD|NETAVARK_ISOLATION|NETAVARK-[0-9A-F]{4,}|NETAVARK-HOSTPORT-DNAT)'; then return 0; fi
   local table chain handle
   for table in filter nat; do
@@ -91,13 +98,21 @@ drop_idle_chains() {
   done
 }
 
-# Podman's monitors of ended commands stay for five minutes, to tell an exit code that nobody will ask for any more.
-kill_monitors() {
+# What lives on without its engine. Podman's monitors of ended commands stay for five minutes, to tell an exit code that
+# nobody will ask for any more; a container whose monitor was killed is forgotten, and its processes are known by their
+# root, which lies in this engine's storage.
+is_left() {
+  if [ "$(cat "$1/comm" 2>/dev/null)" = conmon ]; then
+    tr '\0' '\n' < "$1/cmdline" 2>/dev/null | grep -qF "$dir/root/"
+  else
+    awk -v storage="=$dir/root/" '$5 == "/" && index($0, storage) {left = 1} END {exit !left}' "$1/mountinfo" 2>/dev/null
+  fi
+}
+
+kill_left() {
   local process
   for process in /proc/[0-9]*; do
-    if [ "$(cat "$process/comm" 2>/dev/null)" = conmon ] && tr '\0' '\n' < "$process/cmdline" 2>/dev/null | grep -qF "$dir/root/"; then
-      kill -9 "${process#/proc/}" 2>/dev/null || true
-    fi
+    if is_left "$process"; then kill -9 "${process#/proc/}" 2>/dev/null || true; fi
   done
 }
 
@@ -127,7 +142,7 @@ case $action in
       podman_private network prune --force >/dev/null 2>&1 || true
     fi
     stop_service
-    kill_monitors
+    kill_left
     # What a killed engine may have left: its mounts, deepest first.
     awk -v dir="$dir/" -v short="$short/" 'index($5, dir) == 1 || index($5, short) == 1 {print length($5), $5}' \
       /proc/self/mountinfo | sort -rn | cut -d' ' -f2- |
