@@ -1,5 +1,6 @@
 //! Reading an SDL file, and what is made of it.
 
+use std::io::Read;
 use std::path::Path;
 
 use welkin_client::Chain;
@@ -16,18 +17,7 @@ use crate::output::say;
 /// # Errors
 /// The file cannot be read, or is not accepted: where, why, and what to do.
 pub fn read(path: &Path, strict: bool) -> Outcome<Sdl> {
-    let length = std::fs::metadata(path)
-        .map_err(|error| unreadable(path, &error))?
-        .len();
-    let limit = sdl::MAX_BYTES as u64;
-    if length > limit {
-        let text = format!(
-            "{}:1:1: error: the file has {length} bytes; an SDL file has at most {limit}",
-            path.display()
-        );
-        return Err(Failure::usage(text));
-    }
-    let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
+    let bytes = bytes(path)?;
     let strictness = if strict {
         Strictness::Strict
     } else {
@@ -38,6 +28,26 @@ pub fn read(path: &Path, strict: bool) -> Outcome<Sdl> {
         say(sdl.warnings.to_string());
     }
     Ok(sdl)
+}
+
+/// The bytes of a file. What is no file, like a device that never ends, is read as far as a file could be long.
+///
+/// # Errors
+/// It cannot be read, or is longer than an SDL file may be.
+pub fn bytes(path: &Path) -> Outcome<Vec<u8>> {
+    let limit = sdl::MAX_BYTES as u64;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(limit + 1).read_to_end(&mut bytes))
+        .map_err(|error| unreadable(path, &error))?;
+    if bytes.len() as u64 > limit {
+        let text = format!(
+            "{}:1:1: error: the file has more than {limit} bytes, and an SDL file has at most those",
+            path.display()
+        );
+        return Err(Failure::usage(text));
+    }
+    Ok(bytes)
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Failure {

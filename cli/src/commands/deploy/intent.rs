@@ -8,6 +8,7 @@ use welkin_modules::deployment::types::Nonce;
 use welkin_runtime::{Address, Hash};
 
 use super::steps::Intent;
+use crate::commands::sdl;
 use crate::failure::{Failure, Outcome, code};
 
 /// Where the intent of a file lies: one for each network, account and file.
@@ -65,7 +66,7 @@ pub fn write(path: &Path, intent: &Intent) -> Outcome {
 /// # Errors
 /// The file cannot be read, or the disk refuses.
 pub fn follow(home: &Path, genesis: &Hash, owner: &Address, file: &Path, nonce: Nonce) -> Outcome {
-    let bytes = std::fs::read(file).map_err(|error| Failure::file(file, &error))?;
+    let bytes = sdl::bytes(file)?;
     let intent = Intent {
         file: file.to_owned(),
         content: welkin_runtime::crypto::blake3_hash(&bytes),

@@ -70,8 +70,7 @@ impl<'a> Run<'a> {
         groups: Vec<Built>,
         options: &'a Deploy,
     ) -> Outcome<Run<'a>> {
-        let bytes =
-            std::fs::read(&options.file).map_err(|error| Failure::file(&options.file, &error))?;
+        let bytes = sdl::bytes(&options.file)?;
         let content = welkin_runtime::crypto::blake3_hash(&bytes);
         let genesis = chain.info().genesis_hash;
         let intents = intent::path(&context.home, &genesis, &key.address(), &options.file);
@@ -445,10 +444,17 @@ impl<'a> Run<'a> {
             say("nothing was ordered and nothing is paid for, as far as this program knows");
             return;
         };
+        // What is in the way says itself what to do, and comes before the leases were looked for.
+        if let Step::Stop(_) = self.facts.next() {
+            say(format!(
+                "deployment {deployment} exists and is paid for; `welkin deployment show {deployment}` shows it"
+            ));
+            return;
+        }
         let leases = self.facts.leases();
         say(format!(
-            "deployment {deployment} exists with {} lease(s), for {} an hour; `welkin deploy {}` continues, \
-             `welkin deployment close {deployment}` ends it",
+            "deployment {deployment} exists with {} lease(s) found so far, for {} an hour; `welkin deploy {}` \
+             continues, `welkin deployment close {deployment}` ends it",
             leases.len(),
             tokens(rate(&leases)),
             self.options.file.display()
