@@ -36,7 +36,7 @@ impl EvidencePool {
         }
     }
 
-    /// Takes evidence of a peer. An error means that no correct peer sends it.
+    /// Takes evidence of a peer; whether it is new. An error means that it does not hold here, or not yet.
     pub fn offered(&self, ledger: &Ledger, evidence: Evidence) -> Result<bool, LedgerError> {
         let hash = evidence.hash();
         if self.state().pending.contains_key(&hash) {

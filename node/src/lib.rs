@@ -24,7 +24,8 @@
 //! - Nothing is signed before the sign state that records it is durable.
 //! - A torn end of a file is cut; a change in what was synced is an error that says what to do.
 //! - After a failed write or sync the node stops; a failed sync is never repeated.
-//! - A task or thread that panics ends the process.
+//! - A part of the node (a thread, or a task that lives as long as it) that panics ends the process; a task that serves
+//!   one peer or one client ends for that one only.
 //!
 //! Deliberately not here: the rules of consensus (`welkin-consensus`), of transactions
 //! (`welkin-runtime`, `welkin-modules`) and of gossip (`welkin-p2p`).

@@ -24,7 +24,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{Semaphore, broadcast, mpsc};
 use tokio::task::JoinHandle;
 use welkin_consensus::machine::{Machine, Record};
 use welkin_consensus::types::{ConsensusParams, Genesis, PublicKey, ValidatorSet};
@@ -178,6 +178,7 @@ impl Build {
             mempool: mempool.clone(),
             evidence: evidence.clone(),
             ledger: ledger.clone(),
+            checking: Arc::new(Semaphore::new(1)),
         };
         let helpers = vec![
             stop.spawn("network", pump.run(events)),

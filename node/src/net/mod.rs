@@ -22,7 +22,7 @@ use crate::mempool::{Judgement, Mempool};
 use bytes::Bytes;
 use serve::Server;
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use welkin_consensus::machine::{Gossip, Peer, Summary};
 use welkin_consensus::types::{Evidence, Message};
 use welkin_p2p::PeerId;
@@ -62,6 +62,8 @@ pub struct Pump {
     pub evidence: Arc<EvidencePool>,
     /// Blocks.
     pub ledger: Arc<Ledger>,
+    /// One place: for the evidence that is being checked.
+    pub checking: Arc<Semaphore>,
 }
 
 /// The machine's number for a peer: enough of its key that nobody can choose another's.
@@ -140,15 +142,28 @@ impl Pump {
         });
     }
 
+    /// Checking evidence reads blocks and verifies signatures: on a thread that may block, one piece at a time. What
+    /// comes meanwhile is dropped; every validator that saw the two votes has it too.
     fn evidence(&self, data: &[u8], token: MessageToken) {
         let Ok(evidence) = Evidence::decode(data) else {
             return self.network.report(token, Verdict::Reject);
         };
-        // What is refused here may be true elsewhere: this node may not have the height yet.
-        let verdict = match self.evidence.offered(&self.ledger, evidence) {
-            Ok(true) => Verdict::Accept,
-            Ok(false) | Err(_) => Verdict::Ignore,
+        let Ok(place) = self.checking.clone().try_acquire_owned() else {
+            return self.network.report(token, Verdict::Ignore);
         };
-        self.network.report(token, verdict);
+        let (network, pool, ledger) = (
+            self.network.clone(),
+            self.evidence.clone(),
+            self.ledger.clone(),
+        );
+        tokio::task::spawn_blocking(move || {
+            let _place = place;
+            // What is refused here may be true elsewhere: this node may not have the height yet.
+            let verdict = match pool.offered(&ledger, evidence) {
+                Ok(true) => Verdict::Accept,
+                Ok(false) | Err(_) => Verdict::Ignore,
+            };
+            network.report(token, verdict);
+        });
     }
 }

@@ -66,9 +66,18 @@ impl Puller {
         let (progress, busy) = (self.progress.clone(), self.busy.clone());
         let summary = machine.summary();
         tokio::spawn(async move {
+            let _free = FreeOnDrop(busy);
             pull(&network, &heard, &progress, peer, &summary).await;
-            busy.store(false, Ordering::Release);
         });
+    }
+}
+
+/// The next peer can be asked, however this question ended.
+struct FreeOnDrop(Arc<AtomicBool>);
+
+impl Drop for FreeOnDrop {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }
 
