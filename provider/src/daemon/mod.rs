@@ -65,8 +65,6 @@ pub const STATUS_SOCKET: &str = "status.sock";
 pub struct Daemon {
     reconciler: Reconciler,
     trader: trade::Trader,
-    /// What the loop shows to the trader.
-    views: tokio::sync::watch::Receiver<trade::View>,
     gateway: Gateway,
     listener: Listener,
     watch: Watch,
@@ -171,6 +169,7 @@ pub async fn build(config: Config) -> anyhow::Result<Daemon> {
         home: config.home.clone(),
         watch: watch.clone(),
         withdraw_interval: Duration::from_secs(config.withdraw_interval_s),
+        views: seen_views,
     }
     .build();
     let reconciler = Parts {
@@ -191,7 +190,6 @@ pub async fn build(config: Config) -> anyhow::Result<Daemon> {
     Ok(Daemon {
         reconciler,
         trader,
-        views: seen_views,
         gateway,
         listener,
         watch,
@@ -215,7 +213,7 @@ impl Daemon {
         let blocks = serve::wake_on_blocks(self.reconciler.chain(), self.gateway.wake.clone());
         let mut gateway = tokio::spawn(serve::tenants(self.listener, self.gateway));
         let mut reconciler = tokio::spawn(self.reconciler.run());
-        let mut trader = tokio::spawn(self.trader.run(self.views));
+        let mut trader = tokio::spawn(self.trader.run());
         let ended = tokio::select! {
             ended = &mut gateway => ("gateway", ended),
             ended = &mut reconciler => ("reconcile loop", ended),

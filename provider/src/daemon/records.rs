@@ -38,12 +38,9 @@ pub struct Known {
 
 impl Known {
     /// The version of that name.
-    pub fn version(&self, version: Hash) -> Option<&Runnable> {
-        [&self.accepted, &self.last_good]
-            .into_iter()
-            .flatten()
-            .find(|one| one.spec.version == version)
-            .map(|one| &**one)
+    pub fn version(&self, version: Hash) -> Option<&Arc<Runnable>> {
+        let mut both = [&self.accepted, &self.last_good].into_iter().flatten();
+        both.find(|one| one.spec.version == version)
     }
 }
 
@@ -95,18 +92,14 @@ impl Records {
     fn read(&self, key: LeaseKey) -> Result<Known, ManifestsError> {
         let versions = self.manifests.versions(key)?;
         let before = self.known.get(&key);
-        let runnable = |version: Option<Hash>| match version {
-            Some(version) => {
-                let known = before.and_then(|known| {
-                    let mut both = [&known.accepted, &known.last_good].into_iter().flatten();
-                    both.find(|one| one.spec.version == version)
-                });
-                match known {
-                    Some(known) => Ok(Some(known.clone())),
-                    None => self.open(key, version),
-                }
+        let runnable = |version: Option<Hash>| {
+            let Some(version) = version else {
+                return Ok(None);
+            };
+            match before.and_then(|known| known.version(version)) {
+                Some(known) => Ok(Some(known.clone())),
+                None => self.open(key, version),
             }
-            None => Ok(None),
         };
         Ok(Known {
             accepted: runnable(versions.accepted)?,

@@ -46,6 +46,8 @@ pub struct Parts {
     pub watch: Watch,
     /// How often earned money is withdrawn.
     pub withdraw_interval: Duration,
+    /// What the reconcile loop sees.
+    pub views: watch::Receiver<View>,
 }
 
 /// What the reconcile loop sees.
@@ -77,9 +79,9 @@ impl Parts {
 
 impl Trader {
     /// Acts on every new look, until there will be no more.
-    pub async fn run(mut self, mut views: watch::Receiver<View>) {
-        while views.changed().await.is_ok() {
-            let view = views.borrow_and_update().clone();
+    pub async fn run(mut self) {
+        while self.parts.views.changed().await.is_ok() {
+            let view = self.parts.views.borrow_and_update().clone();
             let outcome = self.round(&view).await;
             if let Err(error) = &outcome {
                 tracing::warn!(target: LOG, %error, "no bids or withdrawals this time");

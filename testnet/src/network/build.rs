@@ -6,11 +6,9 @@ use anyhow::Context;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use welkin_client::files::replace_durably;
 use welkin_client::keyring::{KdfCost, Keyring};
 use welkin_consensus::types::Genesis;
 use welkin_modules::genesis::AppState;
@@ -296,9 +294,7 @@ impl Placed<'_> {
 pub fn write_provider_config(path: &Path, config: &ProviderConfig) -> anyhow::Result<()> {
     // Through a table, which puts plain values before tables as TOML wants them.
     let text = toml::to_string(&toml::Table::try_from(config)?)?;
-    let temporary = path.with_extension("partial");
-    std::fs::write(&temporary, text)
-        .and_then(|()| std::fs::rename(&temporary, path))
+    replace_durably(path, text.as_bytes())
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
@@ -340,13 +336,7 @@ fn new_password(home: &Path) -> anyhow::Result<String> {
 }
 
 fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path);
-    file.and_then(|mut file| file.write_all(text.as_bytes()))
+    replace_durably(path, text.as_bytes())
         .with_context(|| format!("cannot write {}", path.display()))
 }
 

@@ -5,15 +5,17 @@
 
 mod file;
 
-use std::fs::{self, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rand::TryRngCore;
 use rand::rngs::OsRng;
 use welkin_runtime::crypto::SigningKey;
 use welkin_runtime::types::Address;
+
+use crate::files::replace_durably;
 
 pub use file::KdfCost;
 use file::{KeyFile, MAX_FILE_BYTES, SealRandomness};
@@ -236,20 +238,7 @@ impl Keyring {
         fs::create_dir_all(&self.folder).map_err(|source| self.io(&self.folder, source))?;
         fs::set_permissions(&self.folder, fs::Permissions::from_mode(0o700))
             .map_err(|source| self.io(&self.folder, source))?;
-        let temporary = path.with_extension("partial");
-        let written = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)
-            .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-            .and_then(|()| fs::rename(&temporary, path));
-        if let Err(source) = written {
-            let _ = fs::remove_file(&temporary);
-            return Err(self.io(path, source));
-        }
-        self.sync_folder()
+        replace_durably(path, bytes).map_err(|source| self.io(path, source))
     }
 
     fn sync_folder(&self) -> Result<(), KeyringError> {
