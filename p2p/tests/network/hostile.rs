@@ -168,7 +168,8 @@ async fn one_of_another_network_is_cut_off_before_the_node_hears_of_it() {
     Hostile::dialling(&node, "cdcdcdcdcdcdcdcd", authenticity)
         .until_cut_off()
         .await;
-    assert_eq!(offences(&node, Offence::WrongNetwork), 1);
+    // It may say so a second time, by a push, before it is cut off.
+    assert!(offences(&node, Offence::WrongNetwork) >= 1);
     assert!(node.events.try_recv().is_none());
 }
 

@@ -93,7 +93,8 @@ pub fn stream_opener(place: Multiaddr, protocol: String) -> Swarm<StreamsBehavio
             ping: ping::Behaviour::default(),
             streams: request_response::Behaviour::with_codec(
                 Raw,
-                [(protocol, ProtocolSupport::Outbound)],
+                // A gossiping node that is told that its peer does not speak gossip closes its ears to that peer.
+                [(protocol, ProtocolSupport::Full)],
                 request_response::Config::default(),
             ),
         })
