@@ -71,7 +71,8 @@ pub trait Node: Send + Sync {
     /// How many transactions wait in the mempool, and their bytes.
     fn mempool_size(&self) -> MempoolSize;
 
-    /// Checks a transaction and takes it into the mempool.
+    /// Checks a transaction and takes it into the mempool. One that is its sender's next is run
+    /// first, alone on the newest state, and refused where it would fail.
     fn submit_tx(&self, raw: Vec<u8>) -> BoxFuture<'static, Result<CheckResult, ApiError>>;
 
     /// Every block from now on, in order. A receiver that falls more than [`EVENT_BUFFER`] behind
@@ -231,7 +232,8 @@ pub struct CheckResult {
     pub log: String,
     /// The gas that it may use; 0 if it was not decoded.
     pub gas_wanted: u64,
-    /// Where it stands, if it was committed before: then it is not an error to send it again.
+    /// Where it stands, if it was committed before: then it is refused as a replay, and whoever
+    /// lost the first answer finds here what became of it.
     pub committed: Option<TxPlace>,
 }
 

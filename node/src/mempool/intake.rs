@@ -2,15 +2,16 @@
 
 use super::{Inserted, Judgement, Mempool, Unjudged};
 use crate::api::{ApiError, CheckResult, TxPlace};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Tip};
 use crate::stop::Stop;
 use bytes::Bytes;
 use std::sync::{Arc, Weak};
 use tokio::sync::{mpsc, oneshot};
 use welkin_runtime::crypto::{self, BatchVerifier};
 use welkin_runtime::execute::{CheckedTransaction, ExecuteError, SignatureCache, TxCheck};
+use welkin_runtime::tree::View;
 use welkin_runtime::tx::Transaction;
-use welkin_runtime::{Hash, ModuleError, RuntimeError};
+use welkin_runtime::{BlockInfo, Coded, Hash, ModuleError, RuntimeError};
 
 /// Transactions that are checked together, at most.
 const BATCH: usize = 256;
@@ -46,7 +47,7 @@ enum Stage {
     Known {
         gas_wanted: u64,
     },
-    /// It stands in a block.
+    /// It stands in a block: whoever sends it again is told where.
     Committed(TxPlace),
     /// It waits now.
     Kept(CheckedTransaction),
@@ -81,13 +82,15 @@ impl Intake {
     }
 
     fn take(&self, mempool: &Mempool, arrivals: Vec<Arrival>) -> Result<(), ExecuteError> {
+        let newest = Newest::of(&self.ledger)?;
         let mut items = Vec::new();
         for arrival in &arrivals {
             for raw in &arrival.txs {
-                items.push(self.look(mempool, raw.clone())?);
+                items.push(self.look(mempool, &newest, raw.clone())?);
             }
         }
         self.verify(&mut items);
+        self.rehearse(&newest, &arrivals, &mut items)?;
         let any_new = insert(mempool, &mut items);
         if any_new && mempool.has_ready() {
             mempool.ready.notify_one();
@@ -101,7 +104,7 @@ impl Intake {
     }
 
     /// Everything but the signature, which costs the most.
-    fn look(&self, mempool: &Mempool, raw: Bytes) -> Result<Item, ExecuteError> {
+    fn look(&self, mempool: &Mempool, newest: &Newest, raw: Bytes) -> Result<Item, ExecuteError> {
         let id = Transaction::id(&raw);
         if mempool.pool().contains(&id) {
             // A block is readable a moment before its transactions leave the pool.
@@ -109,19 +112,13 @@ impl Intake {
             let stage = place.map_or(Stage::Known { gas_wanted: 0 }, Stage::Committed);
             return Ok(Item { id, raw, stage });
         }
-        let tip = self.ledger.tip();
         let check = TxCheck {
             chain: self.ledger.info(),
-            height: tip.chain.next_height(),
-            limits: tip.limits(),
+            height: newest.tip.chain.next_height(),
+            limits: newest.tip.limits(),
             signatures: &Unjudged,
         };
-        let view = self
-            .ledger
-            .tree()
-            .view(tip.version())
-            .map_err(|why| ExecuteError::State(why.into()))?;
-        let checked = self.ledger.runtime().check_tx(&view, &check, &raw);
+        let checked = self.ledger.runtime().check_tx(&newest.state, &check, &raw);
         let stage = match checked {
             Ok(checked) if self.ledger.verified().contains(&id) => Stage::Checked(checked),
             Ok(checked) => match Transaction::decode(&raw) {
@@ -174,6 +171,44 @@ impl Intake {
         }
     }
 
+    /// Runs what was submitted here and would be its sender's next, so that what would fail is
+    /// refused before it costs a fee. One behind a sequence that is still to come may need what
+    /// that one brings: its turn is in the block. What peers forward was run where it was submitted.
+    fn rehearse(
+        &self,
+        newest: &Newest,
+        arrivals: &[Arrival],
+        items: &mut [Item],
+    ) -> Result<(), ExecuteError> {
+        let mut rest = items;
+        for arrival in arrivals {
+            let (own, others) = rest.split_at_mut(arrival.txs.len());
+            rest = others;
+            if matches!(arrival.source, Source::Peer(_)) {
+                continue;
+            }
+            for item in own {
+                let Stage::Checked(checked) = &item.stage else {
+                    continue;
+                };
+                if checked.sequence != checked.payer.sequence {
+                    continue;
+                }
+                match self.run_alone(newest, &item.raw) {
+                    Err(ExecuteError::Refused(why)) => item.stage = Stage::Refused(why),
+                    outcome => outcome?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn run_alone(&self, newest: &Newest, raw: &[u8]) -> Result<(), ExecuteError> {
+        let body = Transaction::decode(raw)?.body;
+        let runtime = self.ledger.runtime();
+        runtime.rehearse(&newest.state, &newest.next_block(), &body)
+    }
+
     fn answer(&self, items: Vec<Item>, source: Source) {
         match source {
             Source::Local(answer) => {
@@ -200,6 +235,33 @@ impl Intake {
                 // The network may have stopped.
                 let _ = answer.send(judgement);
             }
+        }
+    }
+}
+
+/// Against what the transactions of a batch are checked: where the chain stood when it came.
+struct Newest<'l> {
+    tip: Arc<Tip>,
+    state: View<'l>,
+}
+
+impl Newest<'_> {
+    fn of(ledger: &Ledger) -> Result<Newest<'_>, ExecuteError> {
+        let tip = ledger.tip();
+        let state = ledger.tree().view(tip.version());
+        let state = state.map_err(|why| ExecuteError::State(why.into()))?;
+        Ok(Newest { tip, state })
+    }
+
+    /// The block that would be made now.
+    fn next_block(&self) -> BlockInfo {
+        let chain = &self.tip.chain;
+        let time = chain.next_time(&self.tip.seen).to_runtime();
+        BlockInfo {
+            height: chain.next_height(),
+            // A chain that lives before 1970 executes no block at all.
+            time: time.unwrap_or_default(),
+            ..BlockInfo::default()
         }
     }
 }
@@ -267,10 +329,17 @@ impl Item {
                 log: why.message,
                 ..empty
             },
-            Stage::Committed(place) => CheckResult {
-                committed: Some(place),
-                ..empty
-            },
+            Stage::Committed(place) => {
+                let message = format!("it stands in block {} already", place.height);
+                let why = RuntimeError::SequenceUsed.because(message);
+                CheckResult {
+                    code: why.code,
+                    codespace: why.module,
+                    log: why.message,
+                    committed: Some(place),
+                    ..empty
+                }
+            }
             Stage::Known { gas_wanted } => CheckResult {
                 gas_wanted,
                 ..empty

@@ -10,7 +10,16 @@
 //! delay, and under load signatures are verified in batches. An id that was found signed well is
 //! remembered, so the block that carries it costs no second verification.
 //!
-//! Deliberately not here: what a transaction means (the runtime's `check_tx`).
+//! What was submitted here and has the sequence that is next in the newest committed state is also
+//! run, alone on that state, and refused with module, code and message where it would fail: it
+//! costs no fee. What is not found so fails in its block and pays: transactions behind others of
+//! their sender (which may bring what they need), those that others make fail meanwhile, and those
+//! whose run takes more gas than a rehearsal has. Peers' transactions are not run again.
+//!
+//! A transaction that waits is answered as it was the first time; one that stands in a block is
+//! refused as a replay, with its height.
+//!
+//! Deliberately not here: what a transaction means (the runtime's `check_tx` and `rehearse`).
 
 mod error;
 mod intake;

@@ -318,13 +318,14 @@ async fn broadcast_commit(node: &Handle, params: &Params) -> Result<Value, RpcEr
     // Before it is sent, so that its block cannot be missed.
     let mut blocks = node.subscribe();
     let check = submit(node, raw).await?;
+    if check.committed.is_some() {
+        // The check refuses a replay; beside it stands what came of the transaction.
+        return committed(node, &check).await;
+    }
     if check.code != 0 {
         return Ok(render::broadcast_commit(&check, None));
     }
     let deadline = Instant::now() + COMMIT_TIMEOUT;
-    if check.committed.is_some() {
-        return committed(node, &check).await;
-    }
     loop {
         match tokio::time::timeout_at(deadline, blocks.recv()).await {
             Ok(Ok(block)) => {

@@ -255,14 +255,10 @@ pub(super) fn inclusion(stored: &StoredBlock, index: usize) -> Option<Value> {
 }
 
 pub(super) fn broadcast(check: &CheckResult) -> Value {
-    let log = match (&check.committed, check.code) {
-        (Some(place), 0) => format!("it stands in block {} already", place.height),
-        _ => check.log.clone(),
-    };
     json!({
         "code": check.code,
         "data": "",
-        "log": log,
+        "log": check.log,
         "codespace": check.codespace,
         "hash": hash(&check.id),
     })

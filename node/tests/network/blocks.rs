@@ -16,7 +16,7 @@ async fn four_validators_commit_blocks_and_a_transfer() {
     }
     let again = node.submit_tx(net.transfer(1, 0, &to)).await.unwrap();
     assert_eq!(again.committed.map(|place| place.index), Some(0));
-    assert_eq!(again.code, 0);
+    assert_eq!((again.codespace.as_str(), again.code), ("runtime", 7));
 
     let height = net.height(0);
     until_height(&node, height + 2).await;

@@ -109,11 +109,16 @@ async fn bad_transactions_are_refused_with_module_code_and_message_and_change_no
         );
         assert!(message.contains(words), "{what}: {message}");
     }
-    // Sent again as it was: looked up, not failed, and not done twice.
-    let again = chain
-        .call("broadcast_tx_sync", json!({ "tx": base64(&first.raw()) }))
-        .await;
-    assert_eq!(again["result"]["code"], 0);
+    // Sent again as it was: refused, and not done twice; who waits for a block learns what came of it.
+    let replay = json!({ "tx": base64(&first.raw()) });
+    let again = chain.call("broadcast_tx_sync", replay.clone()).await;
+    assert_eq!(again["result"]["codespace"], "runtime", "{again}");
+    assert_eq!(again["result"]["code"], 7);
+    let log = again["result"]["log"].as_str().unwrap();
+    assert!(log.contains(&format!("block {height} already")), "{log}");
+    let again = chain.call("broadcast_tx_commit", replay).await;
+    assert_eq!(again["result"]["check_tx"]["code"], 7, "{again}");
+    assert_eq!(again["result"]["height"], height.to_string());
 
     assert_eq!(chain.account(&account(1).address()).await, before);
     let good = chain
@@ -129,32 +134,45 @@ async fn bad_transactions_are_refused_with_module_code_and_message_and_change_no
     chain.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_transfer_of_more_than_there_is_pays_its_fee_and_moves_nothing() {
-    let chain = Chain::start().await;
-    let overdrawn = Transfer {
+/// A transfer of account 2, of more than it has.
+fn overdrawn(chain: &Chain, sequence: u64) -> Vec<u8> {
+    let transfer = Transfer {
         amount: HOLDS,
-        ..Transfer::new(&chain, 2, 0)
+        ..Transfer::new(chain, 2, sequence)
     };
-    let answer = chain
-        .call(
-            "broadcast_tx_commit",
-            json!({ "tx": base64(&overdrawn.raw()) }),
-        )
-        .await;
-    let result = &answer["result"]["tx_result"];
-    assert_eq!(result["codespace"], "accounts", "{answer}");
-    assert_ne!(result["code"], 0);
-    let log = result["log"].as_str().unwrap();
-    assert!(log.contains("uwlk are needed"), "{log}");
-    let height: u64 = answer["result"]["height"]
-        .as_str()
-        .unwrap()
-        .parse()
-        .unwrap();
-    chain.until_height(height + 1).await;
+    transfer.raw()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transfer_of_more_than_there_is_is_refused_and_costs_nothing() {
+    let chain = Chain::start().await;
+    let (module, code, message) = refused(&chain, &overdrawn(&chain, 0)).await;
+    assert_eq!((module.as_str(), code), ("accounts", 1), "{message}");
+    assert!(message.contains("uwlk are needed"), "{message}");
+    assert_eq!(chain.node().mempool_size().transactions, 0);
     let payer = chain.account(&account(2).address()).await;
-    assert_eq!((payer.balance.0, payer.sequence), (HOLDS - 2_000, 1));
-    assert_eq!(chain.account(&account(4).address()).await.balance.0, HOLDS);
+    assert_eq!((payer.balance.0, payer.sequence), (HOLDS, 0));
+    chain.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_an_earlier_one_is_judged_in_its_block_where_it_pays_its_fee() {
+    let chain = Chain::start().await;
+    // The first might have brought what the second needs.
+    let second = json!({ "tx": base64(&overdrawn(&chain, 1)) });
+    let waits = chain.call("broadcast_tx_sync", second).await;
+    assert_eq!(waits["result"]["code"], 0, "{waits}");
+    let first = json!({ "tx": base64(&Transfer::new(&chain, 2, 0).raw()) });
+    let done = chain.call("broadcast_tx_commit", first).await;
+    let height = done["result"]["height"].as_str().unwrap().to_owned();
+    let results = chain
+        .call("block_results", json!({ "height": height }))
+        .await;
+    let failed = &results["result"]["txs_results"][1];
+    assert_eq!(failed["codespace"], "accounts", "{results}");
+    assert_eq!(failed["code"], 1);
+    chain.until_height(height.parse::<u64>().unwrap() + 1).await;
+    let payer = chain.account(&account(2).address()).await;
+    assert_eq!((payer.balance.0, payer.sequence), (HOLDS - 4_001, 2));
     chain.stop().await;
 }

@@ -1,12 +1,16 @@
-//! Executing a block that has been decided.
+//! Executing a block that has been decided, and a transaction that has not.
 
 use super::{
     BlockInput, BlockOutput, ExecuteError, Invariants, LAST_BLOCK, LastBlock, Runtime, TxResult,
 };
-use crate::ctx::{Ctx, GAS_PER_CALL, Origin};
+use crate::ctx::{BlockInfo, Ctx, GAS_PER_CALL, Origin};
 use crate::error::{Coded, Result, RuntimeError};
 use crate::state::StateRead;
-use crate::tx::Transaction;
+use crate::tx::{Body, Transaction};
+
+/// Gas of a rehearsal: far above what a transaction of a usual size needs, far below what a block
+/// may use, so that one who pays nothing cannot keep a mempool busy.
+pub const REHEARSAL_GAS_LIMIT: u64 = 4_000_000;
 
 impl Runtime {
     /// Executes a block on the state before it: first all fees and sequences are taken, then come
@@ -59,6 +63,34 @@ impl Runtime {
         })
     }
 
+    /// Runs a transaction as the only one of the block `next`, and forgets what it wrote: refused
+    /// with the error that its calls would fail with there.
+    ///
+    /// It says nothing of a transaction that follows others which are not in `state` yet. The
+    /// block's hooks do not run, and one that needs more than [`REHEARSAL_GAS_LIMIT`] passes:
+    /// what costs that much to find out is left to the block, which is paid for it.
+    pub fn rehearse(
+        &self,
+        state: &dyn StateRead,
+        next: &BlockInfo,
+        body: &Body,
+    ) -> Result<(), ExecuteError> {
+        let listed = self.listed();
+        let mut ctx = Ctx::new(state, next, &listed);
+        let charged = (self.accounts.charge)(&mut ctx, &body.sender, body.fee);
+        ctx.sound()?;
+        charged?;
+
+        let gas_limit = body.gas_limit.min(REHEARSAL_GAS_LIMIT);
+        let outcome = self.run_calls(&mut ctx, body, gas_limit);
+        ctx.sound()?;
+        let is_cut_short = gas_limit < body.gas_limit && ctx.gas_used() > gas_limit;
+        match outcome {
+            Err(error) if !is_cut_short => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
     fn take_fees(
         &self,
         ctx: &mut Ctx,
@@ -79,21 +111,10 @@ impl Runtime {
         Ok(transactions)
     }
 
-    /// Runs the calls of a transaction, all or none.
+    /// Runs a transaction; its fee is taken already.
     fn run(&self, ctx: &mut Ctx, transaction: &Transaction) -> Result<TxResult, ExecuteError> {
         let body = &transaction.body;
-        ctx.begin(Origin::Account(body.sender), body.gas_limit);
-        let outcome = ctx.atomic(|ctx| {
-            for call in &body.calls {
-                ctx.charge_gas(GAS_PER_CALL)?;
-                let entry = self
-                    .entry(call.module)
-                    .ok_or_else(|| RuntimeError::UnknownModule.because(call.module))?;
-                (entry.call)(ctx, &call.bytes)?;
-            }
-            // A module may have looked away when the gas ran out.
-            ctx.charge_gas(0)
-        });
+        let outcome = self.run_calls(ctx, body, body.gas_limit);
         ctx.sound()?;
 
         let gas = TxResult {
@@ -114,6 +135,22 @@ impl Runtime {
                 log: error.message,
                 ..gas
             },
+        })
+    }
+
+    /// Runs the calls of a transaction, all or none.
+    fn run_calls(&self, ctx: &mut Ctx, body: &Body, gas_limit: u64) -> Result<()> {
+        ctx.begin(Origin::Account(body.sender), gas_limit);
+        ctx.atomic(|ctx| {
+            for call in &body.calls {
+                ctx.charge_gas(GAS_PER_CALL)?;
+                let entry = self
+                    .entry(call.module)
+                    .ok_or_else(|| RuntimeError::UnknownModule.because(call.module))?;
+                (entry.call)(ctx, &call.bytes)?;
+            }
+            // A module may have looked away when the gas ran out.
+            ctx.charge_gas(0)
         })
     }
 }

@@ -17,6 +17,7 @@ use crate::state::{StateError, Writes};
 use crate::storage::{Item, Prefix, StorageItem};
 use crate::types::{Address, Amount, Time};
 
+pub use block::REHEARSAL_GAS_LIMIT;
 pub use check::{BlockCheck, BlockLimits, CheckedTransaction, NoCache, SignatureCache, TxCheck};
 pub use query::QUERY_GAS_LIMIT;
 

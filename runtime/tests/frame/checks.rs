@@ -3,12 +3,15 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use welkin_runtime::execute::{BlockCheck, BlockLimits, ExecuteError, SignatureCache};
+use welkin_runtime::execute::{
+    BlockCheck, BlockLimits, ExecuteError, REHEARSAL_GAS_LIMIT, SignatureCache,
+};
 use welkin_runtime::tx::{Body, RawCall, Terms, Transaction};
-use welkin_runtime::{Amount, ChainInfo, Hash, RuntimeError};
+use welkin_runtime::{Amount, BlockInfo, ChainInfo, Hash, RuntimeError};
 
+use crate::demo::board::{self, Board};
 use crate::demo::{
-    Draft, LIMITS, RUNTIME, address, block_check, chain, key, network, pay, tx_check,
+    Draft, LIMITS, RUNTIME, address, block_check, chain, key, network, pay, purse, tx_check,
 };
 
 /// What the mempool answers at the next height.
@@ -104,6 +107,55 @@ fn a_used_sequence_is_refused() {
         Err(ExecuteError::Refused(error)) => assert!(error.is(RuntimeError::SequenceUsed)),
         other => panic!("{other:?}"),
     }
+}
+
+/// What a rehearsal of these bytes on the first state says.
+fn rehearsed(raw: &[u8]) -> Result<(), ExecuteError> {
+    let next = BlockInfo {
+        height: 1,
+        ..BlockInfo::default()
+    };
+    let body = Transaction::decode(raw).unwrap().body;
+    RUNTIME.rehearse(&chain().state, &next, &body)
+}
+
+#[test]
+fn a_rehearsal_refuses_what_would_fail_in_the_next_block_with_the_same_words() {
+    // Account 1 holds 1,000 and pays 10: its fee goes first, as in the block.
+    let covered = Draft::new(1, 0).pay(2, 990);
+    assert_eq!(rehearsed(&covered), Ok(()));
+    let overdrawn = Draft::new(1, 0).pay(2, 991);
+    let Err(ExecuteError::Refused(error)) = rehearsed(&overdrawn) else {
+        panic!("it passes")
+    };
+    assert!(error.is(purse::Error::InsufficientFunds), "{error}");
+    let block = chain().next_block(1, &[overdrawn]).unwrap();
+    let result = &block.tx_results[0];
+    assert_eq!(
+        (error.module, error.code, error.message),
+        (result.codespace.clone(), result.code, result.log.clone())
+    );
+    // One call that fails undoes the others: none of them is looked at alone.
+    let second = Draft::new(1, 0).raw(vec![pay(2, 600), pay(2, 600)]);
+    assert!(rehearsed(&second).is_err());
+}
+
+#[test]
+fn a_rehearsal_has_the_gas_of_the_transaction_and_gives_up_at_its_own_limit() {
+    let greedy = |gas_limit| {
+        let mut draft = Draft::new(1, 0);
+        draft.terms.gas_limit = gas_limit;
+        let call = RUNTIME.call_of::<Board>(&board::Call::ReadForever).unwrap();
+        draft.raw(vec![call])
+    };
+    for gas_limit in [100_000, REHEARSAL_GAS_LIMIT] {
+        let Err(ExecuteError::Refused(error)) = rehearsed(&greedy(gas_limit)) else {
+            panic!("it passes with {gas_limit} gas")
+        };
+        assert!(error.is(RuntimeError::OutOfGas), "{error}");
+    }
+    // It may need all that it pays for: the block finds out.
+    assert_eq!(rehearsed(&greedy(REHEARSAL_GAS_LIMIT + 1)), Ok(()));
 }
 
 #[test]

@@ -2,7 +2,9 @@
 //!
 //! Transactions of one account are handed in one after the other, so that a refused one leaves no
 //! gap before those that follow; they wait for their blocks side by side. The same bytes are handed
-//! in again while they wait, which is harmless: a node knows what it has, and what was executed.
+//! in again while they wait, which is harmless: a node knows what it has, and refuses what was
+//! executed as a replay. That refusal is never believed to mean that nothing happened: the blocks
+//! are searched for the transaction first.
 
 pub mod proof;
 mod send;

@@ -203,6 +203,24 @@ async fn one_that_is_sent_again_after_it_was_executed_is_looked_up() {
 }
 
 #[tokio::test]
+async fn one_whose_answer_was_lost_and_that_another_server_refuses_as_a_replay_is_looked_up() {
+    let (server, _, folder) = network().await;
+    let beside = server.beside().await;
+    server.lie(|method, _, result| {
+        if method == "broadcast_tx_sync" {
+            *result = serde_json::Value::Null;
+        }
+    });
+    let endpoints = vec![server.url(), beside.url()];
+    let config = server.chain().config(endpoints, &folder.path().join("two"));
+    let chain = Chain::connect(config).await.unwrap();
+    let receipt = chain.submit_with(&account(0), pay(1), &quick()).await;
+    assert_eq!(receipt.unwrap().height, 4);
+    let paid = chain.account(&account(0).address()).await.unwrap().answer;
+    assert_eq!(paid.sequence, 1, "it is done once");
+}
+
+#[tokio::test]
 async fn one_that_is_lost_is_handed_in_again() {
     let (server, chain, _folder) = network().await;
     server.mining(Mining::Forgets);
