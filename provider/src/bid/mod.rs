@@ -1,12 +1,12 @@
 //! The bid engine: whether to bid on an order, and at what rate. Pure.
 //!
 //! ```text
-//!   order, own attributes, attestations ── matching ──┐
+//!   group, own attributes, attestations ── matching ──┐
 //!   ledger: capacity − bids − leases ──── fits? ──────┼──> Bid at a rate | Pass, with every reason
 //!   price table ───────────────────────── rate? ──────┘
 //! ```
 //!
-//! Matching is the chain's own code. Not here: sending the bid, and what the machine really has.
+//! Matching is the chain's own code. A quote is the same decision about groups that nobody ordered yet. Not here: sending the bid, and what the machine really has.
 
 mod ledger;
 mod price;
@@ -15,8 +15,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
-use welkin_modules::market::types::OrderView;
-use welkin_modules::matching::{Mismatch, capacity_mismatches, provider_mismatches};
+use welkin_modules::matching::{Mismatch, Resources, capacity_mismatches, provider_mismatches};
 use welkin_modules::spec::{Attributes, Endpoint, EndpointKind, GroupSpec};
 use welkin_runtime::{Address, Amount};
 
@@ -34,7 +33,7 @@ pub struct Offering {
     pub attestations: BTreeMap<Address, Attributes>,
 }
 
-/// What to do about an order.
+/// What to do about a group that is ordered, or would be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Bid at this rate for the whole group.
@@ -81,14 +80,14 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Whether to bid on this order, with what is free, at these prices.
+/// Whether to bid on a group that pays at most `maximum` an hour, with what is free, at these prices.
 pub fn decide(
-    order: &OrderView,
+    spec: &GroupSpec,
+    maximum: Amount,
     offering: &Offering,
     ledger: &Ledger,
     prices: &PriceTable,
 ) -> Decision {
-    let spec = &order.spec;
     let mut reasons: Vec<Reason> =
         provider_mismatches(spec, &offering.attributes, &offering.attestations)
             .into_iter()
@@ -98,16 +97,33 @@ pub fn decide(
     reasons.extend(beyond_the_back_end(spec));
     match prices.rate(spec) {
         None => reasons.push(Reason::Priceless),
-        Some(asked) if asked > order.order.max_rate_uwlk_per_hour => {
-            reasons.push(Reason::TooCheap {
-                maximum: order.order.max_rate_uwlk_per_hour,
-                asked,
-            });
-        }
+        Some(asked) if asked > maximum => reasons.push(Reason::TooCheap { maximum, asked }),
         Some(asked) if reasons.is_empty() => return Decision::Bid(asked),
         Some(_) => {}
     }
     Decision::Pass(reasons)
+}
+
+/// What would be decided about the groups of one deployment if it were ordered now, each in its turn: what would be
+/// promised to one is not free for the next.
+pub fn quote(
+    groups: &[GroupSpec],
+    offering: &Offering,
+    ledger: &Ledger,
+    prices: &PriceTable,
+) -> Vec<Decision> {
+    let mut promised = Resources::default();
+    let mut decisions = Vec::with_capacity(groups.len());
+    for spec in groups {
+        // A sum that overflows is no group that the chain takes; it pays as much as there can be.
+        let maximum = spec.max_rate().unwrap_or(Amount(u64::MAX));
+        let decision = decide(spec, maximum, offering, &ledger.without(&promised), prices);
+        if let Decision::Bid(_) = decision {
+            promised = promised.plus(&Resources::needed(spec));
+        }
+        decisions.push(decision);
+    }
+    decisions
 }
 
 /// What containers on one machine cannot give, whatever the operator's attributes say.

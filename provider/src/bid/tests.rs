@@ -1,15 +1,10 @@
 //! Prices and reservations against what they must never do: promise twice, ask less than they cost.
 
-use proptest::prelude::*;
-use welkin_modules::deployment::types::Award;
-use welkin_modules::ids::{DeploymentId, OrderId};
-use welkin_modules::market::types::{Order, OrderState};
-use welkin_modules::matching::Resources;
-use welkin_modules::moment::Moment;
-use welkin_modules::spec::{Endpoint, Gpu, ResourceUnit, Volume};
-use welkin_runtime::Time;
-
 use super::*;
+use proptest::prelude::*;
+use welkin_modules::ids::{DeploymentId, OrderId};
+use welkin_modules::matching::Resources;
+use welkin_modules::spec::{Endpoint, Gpu, ResourceUnit, Volume};
 
 const GIB: u64 = 1 << 30;
 
@@ -45,25 +40,6 @@ fn id(number: u64) -> OrderId {
         group: 1,
         order: 1,
     }
-}
-
-fn order(spec: GroupSpec, maximum: u64) -> OrderView {
-    let order = Order {
-        id: id(1),
-        owner: Address([1; 20]),
-        state: OrderState::Open,
-        award: Award::default(),
-        max_rate_uwlk_per_hour: Amount(maximum),
-        opened: Moment {
-            height: 1,
-            time: Time(0),
-        },
-        expires_at: Time(0),
-        open_bids: 0,
-        bids_placed: 0,
-        closed: None,
-    };
-    OrderView { order, spec }
 }
 
 fn machine() -> Ledger {
@@ -108,12 +84,8 @@ fn it_bids_what_it_costs_and_says_every_reason_when_it_does_not() {
     let fits = group(vec![unit(1_000, GIB, GIB, 1)]);
     let asked = prices.rate(&fits).unwrap();
     let decide = |spec: GroupSpec, maximum: u64| {
-        decide(
-            &order(spec, maximum),
-            &Offering::default(),
-            &machine(),
-            &prices,
-        )
+        let (offering, maximum) = (Offering::default(), Amount(maximum));
+        super::decide(&spec, maximum, &offering, &machine(), &prices)
     };
     assert_eq!(decide(fits.clone(), asked.0), Decision::Bid(asked));
     let maximum = Amount(asked.0 - 1);
@@ -174,7 +146,56 @@ fn a_bid_that_becomes_a_lease_is_counted_once() {
     assert_eq!(ledger.held(Reservation::Lease).0, 1);
 }
 
+#[test]
+fn a_quote_names_the_rate_that_the_group_would_have_to_pay() {
+    let prices = PriceTable::default();
+    let mut cheap = unit(500, GIB, GIB, 2);
+    let asked = prices.rate(&group(vec![cheap.clone()])).unwrap();
+    let quoted = |unit: &ResourceUnit| {
+        let groups = [group(vec![unit.clone()])];
+        quote(&groups, &Offering::default(), &machine(), &prices).remove(0)
+    };
+    cheap.max_rate_uwlk_per_hour = Amount(asked.0.div_ceil(2));
+    assert_eq!(quoted(&cheap), Decision::Bid(asked));
+    cheap.max_rate_uwlk_per_hour = Amount(asked.0 / 2 - 1);
+    let maximum = Amount(2 * (asked.0 / 2 - 1));
+    assert_eq!(
+        quoted(&cheap),
+        Decision::Pass(vec![Reason::TooCheap { maximum, asked }])
+    );
+}
+
 proptest! {
+    #[test]
+    fn a_quote_is_what_would_be_bid_on_the_groups_in_turn(
+        held in 0u64..2_000,
+        wishes in proptest::collection::vec((1u64..1_500, 1u64..3 * GIB, 1u64..6 * GIB, 1u32..3, 0u64..60_000), 1..8),
+    ) {
+        let (prices, offering) = (PriceTable::default(), Offering::default());
+        let mut ledger = machine();
+        let leased = Resources { cpu_millis: held, ..Resources::default() };
+        ledger.reserve(id(1_000), Reservation::Lease, leased);
+        let groups: Vec<GroupSpec> = wishes
+            .into_iter()
+            .map(|(cpu, memory, disk, count, rate)| {
+                let max_rate_uwlk_per_hour = Amount(rate);
+                group(vec![ResourceUnit { max_rate_uwlk_per_hour, ..unit(cpu, memory, disk, count) }])
+            })
+            .collect();
+        let before = ledger.clone();
+        let quoted = quote(&groups, &offering, &ledger, &prices);
+        prop_assert_eq!(&ledger, &before);
+        let mut bids = Vec::new();
+        for (n, spec) in groups.iter().enumerate() {
+            let decision = decide(spec, spec.max_rate().unwrap(), &offering, &ledger, &prices);
+            if let Decision::Bid(_) = decision {
+                ledger.reserve(id(n as u64), Reservation::Bid, Resources::needed(spec));
+            }
+            bids.push(decision);
+        }
+        prop_assert_eq!(quoted, bids);
+    }
+
     #[test]
     fn whatever_it_bids_on_in_turn_it_can_run_all_at_once(
         wishes in proptest::collection::vec((1u64..3_000, 1u64..5 * GIB, 1u64..12 * GIB, 1u32..4), 1..20),
@@ -185,7 +206,7 @@ proptest! {
         for (n, (cpu, memory, disk, count)) in wishes.into_iter().enumerate() {
             let spec = group(vec![unit(cpu, memory, disk, count)]);
             let needed = Resources::needed(&spec);
-            let decision = decide(&order(spec, u64::MAX), &Offering::default(), &ledger, &prices);
+            let decision = decide(&spec, Amount(u64::MAX), &Offering::default(), &ledger, &prices);
             if let Decision::Bid(_) = decision {
                 ledger.reserve(id(n as u64), Reservation::Bid, needed);
                 promised = promised.plus(&needed);

@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 use welkin_client::{Chain, ClientError};
 use welkin_modules::deployment::Deployments;
 use welkin_modules::deployment::types::{
-    Answer as DeploymentAnswer, Group, Query as DeploymentQuery,
+    Answer as DeploymentAnswer, Group, Params as DeploymentParams, Query as DeploymentQuery,
 };
 use welkin_modules::ids::{DeploymentId, GroupId, LeaseId, OrderId};
 use welkin_modules::market::Market;
@@ -268,6 +268,18 @@ impl Looker {
         {
             MarketAnswer::Params(params) => Ok(params),
             _ => Err(unexpected("the market's rules")),
+        }
+    }
+
+    /// The rules for deployments.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn deployment_params(&self) -> Result<DeploymentParams, ClientError> {
+        let query = DeploymentQuery::Params {};
+        match self.chain.query::<Deployments>(&query).await?.answer {
+            DeploymentAnswer::Params(params) => Ok(params),
+            _ => Err(unexpected("the rules for deployments")),
         }
     }
 

@@ -88,7 +88,8 @@ impl Bidder {
             if ledger.holds(id) {
                 continue;
             }
-            match decide(order, round.offering, ledger, round.prices) {
+            let maximum = order.order.max_rate_uwlk_per_hour;
+            match decide(&order.spec, maximum, round.offering, ledger, round.prices) {
                 Decision::Bid(rate) => {
                     ledger.reserve(id, Reservation::Bid, Resources::needed(&order.spec));
                     self.specs.insert(id, order.spec.clone());

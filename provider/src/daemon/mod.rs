@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   tenants ── peer channel ──> gateway (tenancy) ──> book, manifests, back end
-//!                                    │ wakes
+//!   strangers                        │ wakes    └──> quotes: what the trader would bid
 //!   chain ── proven looks ──> reconcile ──> planner ──> back end        bids, withdrawals ──> chain
 //!                                    └──> routes.json ──> ingress (another process)
 //! ```
@@ -13,6 +13,7 @@
 pub mod book;
 pub mod look;
 pub mod market;
+mod quotes;
 pub mod reconcile;
 mod records;
 mod registration;
@@ -45,6 +46,7 @@ use crate::bid::Offering;
 use crate::config::Config;
 use crate::manifests::{Manifests, SealingKey};
 use look::Looker;
+use quotes::Quotes;
 use reconcile::{Parts, Reconciler};
 use registration::patiently;
 use tenancy::Gateway;
@@ -142,6 +144,12 @@ pub async fn build(config: Config) -> anyhow::Result<Daemon> {
     let watch = Watch::new(key.address().to_string(), chain.info().chain_id.clone());
     let wake = Arc::new(Notify::new());
     let book = book::Book::default();
+    let offering = Offering {
+        attributes,
+        attestations: patiently(PAUSE, || looker.attestations()).await?,
+    };
+    let deployment_params = patiently(PAUSE, || looker.deployment_params()).await?;
+    let (ledgers, seen_ledgers) = tokio::sync::watch::channel(None);
     let gateway = Gateway {
         chain: chain.info().clone(),
         provider: key.address(),
@@ -154,10 +162,12 @@ pub async fn build(config: Config) -> anyhow::Result<Daemon> {
             ports_host: config.ports_public_host.clone(),
         },
         nonces: Arc::new(Mutex::new(NonceCache::new())),
-    };
-    let offering = Offering {
-        attributes,
-        attestations: patiently(PAUSE, || looker.attestations()).await?,
+        quotes: Quotes::new(
+            offering.clone(),
+            config.prices,
+            deployment_params,
+            seen_ledgers,
+        ),
     };
     let (views, seen_views) = tokio::sync::watch::channel(trade::View::default());
     let trader = trade::Parts {
@@ -170,6 +180,7 @@ pub async fn build(config: Config) -> anyhow::Result<Daemon> {
         watch: watch.clone(),
         withdraw_interval: Duration::from_secs(config.withdraw_interval_s),
         views: seen_views,
+        ledgers,
     }
     .build();
     let reconciler = Parts {

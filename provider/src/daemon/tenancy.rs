@@ -13,9 +13,10 @@ use futures::{SinkExt, StreamExt};
 use tokio::sync::{Notify, broadcast};
 use tokio::time::{Instant, timeout_at};
 use welkin_modules::ids::LeaseId;
+use welkin_modules::spec::GroupSpec;
 use welkin_provider_api::channel::{
-    Exec, ExecRequest, Input, KeptManifest, LeaseEvent, LeaseStatus, LogLine, LogQuery, Output,
-    Reason, Refusal, Severity, Tenancy,
+    Addressee, Exec, ExecRequest, Input, KeptManifest, LeaseEvent, LeaseStatus, LogLine, LogQuery,
+    Output, Quote, Reason, Refusal, Severity, Tenancy,
 };
 use welkin_provider_api::delegation::{Expected, NonceCache, SignedDelegation, Verified};
 use welkin_provider_api::manifest::{GroupManifest, Opening, check_fit, verify};
@@ -23,6 +24,7 @@ use welkin_runtime::types::ChainInfo;
 use welkin_runtime::{Address, Hash};
 
 use super::book::{Book, Live, now};
+use super::quotes::Quotes;
 use super::report;
 use crate::backend::{self, Backend, BackendError, ExecInput, ExecOutput, ExecSession};
 use crate::manifests::{Kept, Manifests};
@@ -54,6 +56,8 @@ pub struct Gateway {
     pub reach: report::Reach,
     /// Delegations that were used.
     pub nonces: Arc<Mutex<NonceCache>>,
+    /// What would be bid, for anybody.
+    pub quotes: Quotes,
 }
 
 fn refuse(reason: Reason, message: impl Into<String>) -> Refusal {
@@ -98,6 +102,17 @@ impl Gateway {
         }
     }
 
+    /// The height of the newest proven look at the chain, if it is fresh.
+    fn require_fresh(&self) -> Result<u64, Refusal> {
+        match self.book.freshness() {
+            (true, height) => Ok(height),
+            (false, _) => Err(refuse(
+                Reason::NotReady,
+                "the provider has no fresh proof from the chain; try again in a moment",
+            )),
+        }
+    }
+
     fn live(&self, lease: LeaseId) -> Result<Live, Refusal> {
         let over = || refuse(Reason::LeaseClosed, format!("lease {lease} is not active"));
         self.book.live(lease).ok_or_else(over)
@@ -135,6 +150,18 @@ impl Gateway {
 }
 
 impl Tenancy for Gateway {
+    fn addressee(&self) -> Addressee {
+        Addressee {
+            genesis_hash: self.chain.genesis_hash,
+            provider: self.provider,
+        }
+    }
+
+    async fn quote(&self, groups: Vec<GroupSpec>) -> Result<Vec<Quote>, Refusal> {
+        self.require_fresh()?;
+        self.quotes.quote(groups).await
+    }
+
     async fn admit(
         &self,
         delegation: &SignedDelegation,
@@ -148,11 +175,7 @@ impl Tenancy for Gateway {
         };
         let verified = delegation.verify(&expected).map_err(Refusal::from)?;
         let live = self.live_when(verified.lease, |_| true).await;
-        let (is_fresh, height) = self.book.freshness();
-        if !is_fresh {
-            let text = "the provider has no fresh proof from the chain; try again in a moment";
-            return Err(refuse(Reason::NotReady, text));
-        }
+        let height = self.require_fresh()?;
         let Some(live) = live else {
             let text = format!(
                 "lease {} is not active with this provider at height {height}",

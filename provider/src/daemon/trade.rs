@@ -22,7 +22,7 @@ use super::book::Live;
 use super::look::{Leases, Looker};
 use super::market::{Bidder, Round, submit_each};
 use super::{LOG, Watch};
-use crate::bid::{Offering, PriceTable};
+use crate::bid::{Ledger, Offering, PriceTable};
 use crate::ingress;
 
 /// Withdrawals in one transaction.
@@ -48,6 +48,8 @@ pub struct Parts {
     pub withdraw_interval: Duration,
     /// What the reconcile loop sees.
     pub views: watch::Receiver<View>,
+    /// Where the newest ledger is shown for quotes; none while there are no bids.
+    pub ledgers: watch::Sender<Option<Ledger>>,
 }
 
 /// What the reconcile loop sees.
@@ -92,9 +94,16 @@ impl Trader {
     }
 
     async fn round(&mut self, view: &View) -> Result<(), ClientError> {
-        self.close_unused(view).await?;
-        self.bid(&view.leases).await?;
+        let bids = self.close_and_bid(view).await;
+        let ledger = bids.as_ref().ok().cloned().flatten();
+        self.parts.ledgers.send_replace(ledger);
+        bids?;
         self.withdraw(&view.leases).await
+    }
+
+    async fn close_and_bid(&mut self, view: &View) -> Result<Option<Ledger>, ClientError> {
+        self.close_unused(view).await?;
+        self.bid(&view.leases).await
     }
 
     async fn close_unused(&self, view: &View) -> Result<(), ClientError> {
@@ -121,11 +130,12 @@ impl Trader {
         Ok(())
     }
 
-    async fn bid(&mut self, leases: &Leases) -> Result<(), ClientError> {
+    /// The ledger after the bids; none where nothing is bid on, because nobody would serve it.
+    async fn bid(&mut self, leases: &Leases) -> Result<Option<Ledger>, ClientError> {
         let is_served = ingress::is_running(&self.parts.home);
         self.parts.watch.note_ingress(is_served);
         if !is_served {
-            return Ok(());
+            return Ok(None);
         }
         let held = |live: &Live| (live.key.lease, Resources::needed(&live.spec));
         let ledger = self
@@ -140,7 +150,7 @@ impl Trader {
             })
             .await?;
         self.parts.watch.note_ledger(&ledger);
-        Ok(())
+        Ok(Some(ledger))
     }
 
     async fn withdraw(&mut self, leases: &Leases) -> Result<(), ClientError> {

@@ -4,13 +4,15 @@ use std::io;
 
 use futures::io::{ReadHalf, WriteHalf};
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use welkin_runtime::Hash;
+use welkin_modules::spec::GroupSpec;
+use welkin_runtime::{Address, Hash};
 
 use super::frame::{self, FrameError, MAX_CHUNK_BYTES};
 use super::messages::{
-    Answer, ExecRequest, Hello, Input, KeptManifest, LeaseStatus, LogQuery, Output,
-    PROTOCOL_VERSION, Refusal, Request, TerminalSize,
+    Answer, ExecRequest, Input, KeptManifest, LeaseStatus, LogQuery, Output, Refusal, Request,
+    TerminalSize,
 };
+use super::quote::{Addressee, Inquiry, Quote};
 use super::session::{ClientSession, FromProvider, InputSession, ProtocolError};
 use crate::delegation::SignedDelegation;
 use crate::manifest::Opening;
@@ -102,35 +104,66 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ChannelClient<S> {
         Ok((outputs, inputs))
     }
 
-    async fn ask(self, request: Request) -> Result<(Answer, Outputs<S>, Inputs<S>), ChannelError> {
-        let hello = Hello {
-            version: PROTOCOL_VERSION,
-            delegation: self.delegation,
+    /// Asks a provider what it would bid on the groups of a deployment if they were ordered now:
+    /// one answer for each, in their order. Nobody needs a right for it, and it binds nobody.
+    ///
+    /// The groups stand as they would on chain: a group's highest rate is the sum over its units of
+    /// `max_rate_uwlk_per_hour` times `count`. They are looked at in turn: what the provider would
+    /// give to one is not free for the next, as when it bids on their orders.
+    ///
+    /// # Errors
+    /// [`ChannelError`]. A refusal with [`Reason::Malformed`](super::Reason::Malformed) names what
+    /// the chain would not take either (or more than [`MAX_QUOTED_GROUPS`](super::MAX_QUOTED_GROUPS)
+    /// groups); one that is worth a retry means that the provider makes no bids just now.
+    pub async fn quote(
+        stream: S,
+        genesis_hash: Hash,
+        provider: Address,
+        groups: Vec<GroupSpec>,
+    ) -> Result<Vec<Quote>, ChannelError> {
+        let addressee = Addressee {
+            genesis_hash,
+            provider,
         };
-        let (session, bytes) = ClientSession::open(&hello, &request);
-        let (reader, mut writer) = self.stream.split();
-        let mut outputs = Outputs { reader, session };
-        // A provider that refuses early may not read to the end; its answer tells more than the
-        // failure to write.
-        let written = write(&mut writer, &bytes).await;
-        let answer = match (outputs.receive().await, written) {
-            (Ok(Some(FromProvider::Answer(answer))), _) => answer,
-            (Ok(Some(FromProvider::Output(_))), _) => {
-                return Err(ProtocolError::OutOfTurn.into());
-            }
-            (_, Err(error)) => return Err(error.into()),
-            (Ok(None), Ok(())) => return Err(ChannelError::Closed),
-            (Err(error), Ok(())) => return Err(error),
-        };
-        if let Answer::Refused(refusal) = answer {
-            return Err(refusal.into());
+        let opened = ClientSession::inquire(addressee, &Inquiry { groups });
+        match converse(stream, opened).await?.0 {
+            Answer::Quotes(quotes) => Ok(quotes),
+            _ => Err(ProtocolError::Malformed.into()),
         }
-        let inputs = Inputs {
-            writer,
-            session: outputs.session.inputs(),
-        };
-        Ok((answer, outputs, inputs))
     }
+
+    async fn ask(self, request: Request) -> Result<(Answer, Outputs<S>, Inputs<S>), ChannelError> {
+        converse(self.stream, ClientSession::open(self.delegation, &request)).await
+    }
+}
+
+/// Says what there is to say, and hears the answer.
+async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    (session, bytes): (ClientSession, Vec<u8>),
+) -> Result<(Answer, Outputs<S>, Inputs<S>), ChannelError> {
+    let (reader, mut writer) = stream.split();
+    let mut outputs = Outputs { reader, session };
+    // A provider that refuses early may not read to the end; its answer tells more than the
+    // failure to write.
+    let written = write(&mut writer, &bytes).await;
+    let answer = match (outputs.receive().await, written) {
+        (Ok(Some(FromProvider::Answer(answer))), _) => answer,
+        (Ok(Some(FromProvider::Output(_))), _) => {
+            return Err(ProtocolError::OutOfTurn.into());
+        }
+        (_, Err(error)) => return Err(error.into()),
+        (Ok(None), Ok(())) => return Err(ChannelError::Closed),
+        (Err(error), Ok(())) => return Err(error),
+    };
+    if let Answer::Refused(refusal) = answer {
+        return Err(refusal.into());
+    }
+    let inputs = Inputs {
+        writer,
+        session: outputs.session.inputs(),
+    };
+    Ok((answer, outputs, inputs))
 }
 
 async fn write(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {

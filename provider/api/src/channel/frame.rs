@@ -12,15 +12,19 @@ pub const MAX_CHUNK_BYTES: usize = 32 * 1024;
 /// The longest text of a log line or an event.
 pub const MAX_LOG_BYTES: usize = 16 * 1024;
 
-/// From a tenant of whom nothing is known yet.
+/// From somebody of whom nothing is known yet.
 pub(super) const HELLO_LIMIT: usize = 1_024;
 /// From a tenant that may not send manifests.
 pub(super) const REQUEST_LIMIT: usize = 64 * 1024;
+/// From a stranger: the groups of one deployment.
+pub(super) const INQUIRY_LIMIT: usize = 64 * 1024;
 /// From a tenant that may: the manifest and its opening.
 pub(super) const MANIFEST_LIMIT: usize = MAX_MANIFEST_BYTES + 4 * 1024;
 /// Input or output of a command, a log line, an event.
 pub(super) const STREAM_LIMIT: usize = 64 * 1024;
-/// An answer: a manifest, or the state of many services.
+/// The answer to an inquiry.
+pub(super) const QUOTES_LIMIT: usize = 64 * 1024;
+/// Any other answer: a manifest, or the state of many services.
 pub(super) const ANSWER_LIMIT: usize = 1024 * 1024;
 
 /// Why no frame could be read.

@@ -1,25 +1,36 @@
-//! What is said on a stream, version 1.
+//! What is said on a stream, version 2.
 //!
-//! Numbers of variants are part of the wire format: new ones go to the end, none is reused.
+//! Numbers of variants are part of the wire format: new ones go to the end, none is reused. Version
+//! 2 lets a caller be a stranger, who asks for a quote.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 use welkin_runtime::{Address, Hash, Time};
 
+use super::quote::{Addressee, Quote};
 use crate::LeaseId;
 use crate::delegation::{Scope, SignedDelegation};
 use crate::manifest::{Opening, Salt};
 
 /// The version of the messages in this module.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 
-/// Tenant to provider, first: who is asking.
+/// To the provider, first: who is asking.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Hello {
-    /// [`PROTOCOL_VERSION`] of the tenant's program.
+    /// [`PROTOCOL_VERSION`] of the caller's program.
     pub version: u16,
-    /// The right to open this one stream.
-    pub delegation: SignedDelegation,
+    /// Who is asking.
+    pub caller: Caller,
+}
+
+/// Who is asking, and thereby what may come next.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Caller {
+    /// Somebody with a right on a lease: the right to open this one stream. A [`Request`] follows.
+    Tenant(Box<SignedDelegation>),
+    /// Anybody. An [`Inquiry`](super::Inquiry) follows.
+    Stranger(Addressee),
 }
 
 /// Tenant to provider, second and last before the answer: what is asked for.
@@ -113,7 +124,7 @@ pub struct TerminalSize {
     pub rows: u16,
 }
 
-/// Provider to tenant: the answer to a request.
+/// Provider to tenant or stranger: the answer to a request or an inquiry.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Answer {
     /// No, and why.
@@ -129,6 +140,8 @@ pub enum Answer {
     Status(LeaseStatus),
     /// [`Output`] follows until [`Output::Exit`], [`Output::End`] or [`Output::Failed`].
     Streaming,
+    /// What the provider would bid on each group of an inquiry, in its order.
+    Quotes(Vec<Quote>),
 }
 
 /// A manifest as the provider keeps it.
@@ -335,7 +348,7 @@ pub enum Reason {
     Malformed,
     /// The provider does not speak this version.
     UnknownVersion,
-    /// The delegation is for another network, peer or provider.
+    /// The delegation or the inquiry is for another network, peer or provider.
     NotForHere,
     /// The delegation is not valid yet, or not any more.
     Expired,

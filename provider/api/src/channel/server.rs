@@ -8,21 +8,34 @@ use futures::future::{Either, select};
 use futures::io::{ReadHalf, WriteHalf};
 use futures::stream::{BoxStream, iter};
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, SinkExt, StreamExt};
+use welkin_modules::spec::GroupSpec;
 use welkin_runtime::Hash;
 
 use super::frame::{self, FrameError, MAX_CHUNK_BYTES, MAX_LOG_BYTES};
 use super::messages::{
-    Answer, ExecRequest, Input, KeptManifest, LeaseEvent, LeaseStatus, LogLine, LogQuery, Output,
-    Reason, Refusal, Request,
+    Answer, Caller, ExecRequest, Input, KeptManifest, LeaseEvent, LeaseStatus, LogLine, LogQuery,
+    Output, Reason, Refusal, Request,
 };
+use super::quote::{Addressee, Inquiry, Quote};
 use super::session::{FromTenant, ProtocolError, ServerSession};
 use crate::LeaseId;
 use crate::delegation::{DelegationError, SignedDelegation, Verified};
 use crate::manifest::Opening;
 
 /// What a provider does for tenants. It is asked only after [`Tenancy::admit`] said yes, and only
-/// for what the delegation allows.
+/// for what the delegation allows; but for [`Tenancy::quote`], which is for everybody.
 pub trait Tenancy: Send + Sync {
+    /// Who this provider is.
+    fn addressee(&self) -> Addressee;
+
+    /// What it would bid on these groups if they were ordered now, one answer for each. They come
+    /// from anybody: what they hold is bounded by a frame and nothing else, and nothing is to be
+    /// kept of them.
+    fn quote(
+        &self,
+        groups: Vec<GroupSpec>,
+    ) -> impl Future<Output = Result<Vec<Quote>, Refusal>> + Send;
+
     /// Verifies a delegation that came over a connection of `peer`: signature and validity, that
     /// it was not used before, that the signer owns the lease, and that the lease is active in a
     /// fresh view of the chain.
@@ -109,7 +122,11 @@ where
         Either::Right(((), _)) => return Ok(()),
     };
     let (lease, request) = match outcome {
-        Ok((verified, request)) => (verified.lease, request),
+        Ok(Opened::Request(verified, request)) => (verified.lease, request),
+        Ok(Opened::Inquiry(inquiry)) => {
+            let answer = quotes(tenancy, inquiry, patience()).await;
+            return talk.say(&answer, patience()).await;
+        }
         Err(refusal) => return talk.say(&Answer::Refused(refusal), patience()).await,
     };
     let mut ended = pin!(tenancy.until_ended(lease));
@@ -124,9 +141,30 @@ where
     }
 }
 
+/// What a conversation is about.
+enum Opened {
+    Request(Verified, Request),
+    Inquiry(Inquiry),
+}
+
 enum Answered {
     Once(Answer),
     Stream(BoxStream<'static, Output>, Option<mpsc::Sender<Input>>),
+}
+
+/// A stranger waits for no longer than for anything short.
+async fn quotes(
+    tenancy: &impl Tenancy,
+    inquiry: Inquiry,
+    patience: impl Future<Output = ()>,
+) -> Answer {
+    match select(pin!(tenancy.quote(inquiry.groups)), pin!(patience)).await {
+        Either::Left((quotes, _)) => quotes.map_or_else(Answer::Refused, Answer::Quotes),
+        Either::Right(((), _)) => Answer::Refused(Refusal {
+            reason: Reason::Busy,
+            message: "too many ask for quotes at once; try again in a moment".to_owned(),
+        }),
+    }
 }
 
 async fn answer(
@@ -175,29 +213,53 @@ struct Talk<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
-    /// The first two frames of the tenant.
+    /// The first two frames of the other side.
     async fn open(
         &mut self,
         tenancy: &impl Tenancy,
         peer: [u8; 32],
-    ) -> Result<Result<(Verified, Request), Refusal>, FrameError> {
+    ) -> Result<Result<Opened, Refusal>, FrameError> {
         let hello = match self.receive().await? {
             Ok(FromTenant::Hello(hello)) => hello,
             Ok(_) => return Ok(Err(ProtocolError::OutOfTurn.into())),
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let verified = match tenancy.admit(&hello.delegation, peer).await {
+        let verified = match self.admit(tenancy, peer, hello.caller).await {
             Ok(verified) => verified,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        if let Err(error) = self.session.admit(verified.scopes) {
-            return Ok(Err(error.into()));
-        }
-        Ok(match self.receive().await? {
-            Ok(FromTenant::Request(request)) => Ok((verified, request)),
-            Ok(_) => Err(ProtocolError::OutOfTurn.into()),
-            Err(refusal) => Err(refusal),
+        Ok(match (self.receive().await?, verified) {
+            (Ok(FromTenant::Request(request)), Some(verified)) => {
+                Ok(Opened::Request(verified, request))
+            }
+            (Ok(FromTenant::Inquiry(inquiry)), None) => Ok(Opened::Inquiry(inquiry)),
+            (Ok(_), _) => Err(ProtocolError::OutOfTurn.into()),
+            (Err(refusal), _) => Err(refusal),
         })
+    }
+
+    /// Lets a tenant in with its right, and a stranger, who means this provider, with none.
+    async fn admit(
+        &mut self,
+        tenancy: &impl Tenancy,
+        peer: [u8; 32],
+        caller: Caller,
+    ) -> Result<Option<Verified>, Refusal> {
+        match caller {
+            Caller::Tenant(delegation) => {
+                let verified = tenancy.admit(&delegation, peer).await?;
+                self.session.admit(verified.scopes)?;
+                Ok(Some(verified))
+            }
+            Caller::Stranger(addressee) if addressee == tenancy.addressee() => {
+                self.session.welcome()?;
+                Ok(None)
+            }
+            Caller::Stranger(_) => Err(Refusal {
+                reason: Reason::NotForHere,
+                message: "this is another provider, or a provider on another network".to_owned(),
+            }),
+        }
     }
 
     async fn receive(&mut self) -> Result<Result<FromTenant, Refusal>, FrameError> {

@@ -1,10 +1,13 @@
 //! Who may say what, and when: both ends of a conversation, without input and output.
 
-use borsh::BorshDeserialize;
+use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::frame;
-use super::messages::{Answer, Hello, Input, Output, PROTOCOL_VERSION, Reason, Refusal, Request};
-use crate::delegation::{Scope, Scopes};
+use super::messages::{
+    Answer, Caller, Hello, Input, Output, PROTOCOL_VERSION, Reason, Refusal, Request,
+};
+use super::quote::{Addressee, Inquiry, MAX_QUOTED_GROUPS, Quote};
+use crate::delegation::{Scope, Scopes, SignedDelegation};
 
 /// The provider's end.
 #[derive(Debug)]
@@ -20,6 +23,10 @@ enum ServerState {
     Admission,
     /// The delegation is good; what is asked for comes next.
     Request(Scopes),
+    /// A stranger waits to hear whether the one that it means is here.
+    Reception,
+    /// It is; what would be ordered comes next.
+    Inquiry,
     /// The request waits for its answer.
     Answer(Asked),
     /// The answer was a stream.
@@ -37,6 +44,8 @@ enum Asked {
     Logs,
     Events,
     Exec(Channels),
+    /// For so many groups.
+    Quotes(usize),
 }
 
 /// What an exec request opens from tenant to provider.
@@ -63,6 +72,9 @@ impl Asked {
 
     /// Whether this answers it. A refusal always does.
     fn is_answered_by(self, answer: &Answer) -> bool {
+        if let (Asked::Quotes(groups), Answer::Quotes(quotes)) = (self, answer) {
+            return quotes.len() == groups && quotes.iter().all(Quote::is_bounded);
+        }
         matches!(
             (self, answer),
             (_, Answer::Refused(_))
@@ -101,13 +113,15 @@ impl Asked {
     }
 }
 
-/// What a tenant said.
+/// What a tenant or a stranger said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FromTenant {
     /// Who it is.
     Hello(Hello),
-    /// What it wants.
+    /// What a tenant wants.
     Request(Request),
+    /// What a stranger wants to know.
+    Inquiry(Inquiry),
     /// Something for the running command.
     Input(Input),
 }
@@ -158,6 +172,7 @@ impl ServerSession {
                 Some(frame::MANIFEST_LIMIT)
             }
             ServerState::Request(_) => Some(frame::REQUEST_LIMIT),
+            ServerState::Inquiry => Some(frame::INQUIRY_LIMIT),
             ServerState::Streaming(asked) if asked.channels() != Channels::default() => {
                 Some(frame::STREAM_LIMIT)
             }
@@ -170,8 +185,11 @@ impl ServerSession {
         match self.state {
             ServerState::Hello => {
                 check_version(frame)?;
-                let hello = decode(frame)?;
-                self.state = ServerState::Admission;
+                let hello: Hello = decode(frame)?;
+                self.state = match hello.caller {
+                    Caller::Tenant(_) => ServerState::Admission,
+                    Caller::Stranger(_) => ServerState::Reception,
+                };
                 Ok(FromTenant::Hello(hello))
             }
             ServerState::Request(scopes) => {
@@ -185,6 +203,12 @@ impl ServerSession {
                 }
                 self.state = ServerState::Answer(Asked::of(&request));
                 Ok(FromTenant::Request(request))
+            }
+            ServerState::Inquiry => {
+                let inquiry: Inquiry = decode(frame)?;
+                check_count(&inquiry)?;
+                self.state = ServerState::Answer(Asked::Quotes(inquiry.groups.len()));
+                Ok(FromTenant::Inquiry(inquiry))
             }
             ServerState::Streaming(asked) => {
                 let input = decode(frame)?;
@@ -205,6 +229,15 @@ impl ServerSession {
             return Err(ProtocolError::OutOfTurn);
         }
         self.state = ServerState::Request(scopes);
+        Ok(())
+    }
+
+    /// The stranger means this provider and may ask.
+    pub fn welcome(&mut self) -> Result<(), ProtocolError> {
+        if self.state != ServerState::Reception {
+            return Err(ProtocolError::OutOfTurn);
+        }
+        self.state = ServerState::Inquiry;
         Ok(())
     }
 
@@ -263,6 +296,17 @@ impl OutputSession {
     }
 }
 
+fn check_count(inquiry: &Inquiry) -> Result<(), Refusal> {
+    let count = inquiry.groups.len();
+    if (1..=MAX_QUOTED_GROUPS).contains(&count) {
+        return Ok(());
+    }
+    Err(Refusal {
+        reason: Reason::Malformed,
+        message: format!("an inquiry is for 1 to {MAX_QUOTED_GROUPS} groups, this one for {count}"),
+    })
+}
+
 /// The version comes first, so that it can be read whatever follows.
 fn check_version(frame: &[u8]) -> Result<(), Refusal> {
     let version = frame
@@ -273,7 +317,7 @@ fn check_version(frame: &[u8]) -> Result<(), Refusal> {
         Some(other) => Err(Refusal {
             reason: Reason::UnknownVersion,
             message: format!(
-                "the tenant's program speaks version {other} of the channel, this provider \
+                "the caller's program speaks version {other} of the channel, this provider \
                  version {PROTOCOL_VERSION}"
             ),
         }),
@@ -312,24 +356,40 @@ pub enum FromProvider {
 }
 
 impl ClientSession {
-    /// Opens a conversation; the bytes are the tenant's first two frames.
-    pub fn open(hello: &Hello, request: &Request) -> (ClientSession, Vec<u8>) {
-        let asked = Asked::of(request);
-        let mut bytes = frame::encode(hello);
-        bytes.extend(frame::encode(request));
-        (
-            ClientSession {
-                asked,
-                state: ClientState::Waiting,
-            },
-            bytes,
-        )
+    /// Opens a conversation as a tenant; the bytes are its first two frames.
+    pub fn open(delegation: SignedDelegation, request: &Request) -> (ClientSession, Vec<u8>) {
+        let caller = Caller::Tenant(Box::new(delegation));
+        ClientSession::begin(caller, Asked::of(request), request)
+    }
+
+    /// Opens a conversation as a stranger; the bytes are its first two frames.
+    pub fn inquire(addressee: Addressee, inquiry: &Inquiry) -> (ClientSession, Vec<u8>) {
+        let asked = Asked::Quotes(inquiry.groups.len());
+        ClientSession::begin(Caller::Stranger(addressee), asked, inquiry)
+    }
+
+    fn begin(
+        caller: Caller,
+        asked: Asked,
+        second: &impl BorshSerialize,
+    ) -> (ClientSession, Vec<u8>) {
+        let hello = Hello {
+            version: PROTOCOL_VERSION,
+            caller,
+        };
+        let mut bytes = frame::encode(&hello);
+        bytes.extend(frame::encode(second));
+        let state = ClientState::Waiting;
+        (ClientSession { asked, state }, bytes)
     }
 
     /// The longest frame that may come now; none if the provider has said all.
     pub fn limit(&self) -> Option<usize> {
         match self.state {
-            ClientState::Waiting => Some(frame::ANSWER_LIMIT),
+            ClientState::Waiting => Some(match self.asked {
+                Asked::Quotes(_) => frame::QUOTES_LIMIT,
+                _ => frame::ANSWER_LIMIT,
+            }),
             ClientState::Streaming => Some(frame::STREAM_LIMIT),
             ClientState::Ended => None,
         }

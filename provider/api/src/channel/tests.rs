@@ -4,8 +4,9 @@ mod talk;
 mod wire;
 
 use welkin_modules::ids::DeploymentId;
+use welkin_modules::spec::{GroupSpec, ResourceUnit};
 use welkin_runtime::crypto::SigningKey;
-use welkin_runtime::{Address, Hash, Time};
+use welkin_runtime::{Address, Amount, Hash, Time};
 
 use super::*;
 use crate::LeaseId;
@@ -40,7 +41,37 @@ fn delegation(scopes: Scopes) -> SignedDelegation {
 fn hello(scopes: Scopes) -> Hello {
     Hello {
         version: PROTOCOL_VERSION,
-        delegation: delegation(scopes),
+        caller: Caller::Tenant(Box::new(delegation(scopes))),
+    }
+}
+
+const ADDRESSEE: Addressee = Addressee {
+    genesis_hash: Hash([5; 32]),
+    provider: PROVIDER,
+};
+
+fn stranger() -> Hello {
+    Hello {
+        version: PROTOCOL_VERSION,
+        caller: Caller::Stranger(ADDRESSEE),
+    }
+}
+
+/// A group of one service with so many copies.
+fn group(count: u32) -> GroupSpec {
+    GroupSpec {
+        name: "west".to_owned(),
+        requirements: Default::default(),
+        resources: vec![ResourceUnit {
+            id: 1,
+            cpu_millis: 500,
+            memory_bytes: 1 << 28,
+            gpu: Default::default(),
+            storage: Vec::new(),
+            endpoints: Vec::new(),
+            count,
+            max_rate_uwlk_per_hour: Amount(1_000),
+        }],
     }
 }
 

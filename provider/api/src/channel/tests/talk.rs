@@ -2,7 +2,7 @@
 
 use std::future::{Future, pending, ready};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -33,6 +33,23 @@ struct Echo {
 }
 
 impl Tenancy for Echo {
+    fn addressee(&self) -> Addressee {
+        ADDRESSEE
+    }
+
+    async fn quote(&self, groups: Vec<GroupSpec>) -> Result<Vec<Quote>, Refusal> {
+        self.asked.store(true, Ordering::SeqCst);
+        if groups[0].name == "slow" {
+            pending::<()>().await;
+        }
+        let quote = |group: &GroupSpec| match group.resources[0].count {
+            0 => Quote::declined((0..100).map(|number| format!("{number}: {}", "é".repeat(500)))),
+            u32::MAX => Quote::Declined(vec!["x".repeat(MAX_REASON_BYTES + 1)]),
+            count => Quote::Rate(Amount(u64::from(count) * 10)),
+        };
+        Ok(groups.iter().map(quote).collect())
+    }
+
     async fn admit(
         &self,
         delegation: &SignedDelegation,
@@ -289,6 +306,103 @@ async fn an_open_stream_ends_with_the_lease() {
     })
     .await;
     assert!(matches!(error, ChannelError::Refused(r) if r.reason == Reason::LeaseClosed));
+}
+
+/// What a stranger hears who means `addressee`.
+async fn inquire(
+    provider: &Echo,
+    addressee: Addressee,
+    groups: Vec<GroupSpec>,
+) -> Result<Vec<Quote>, ChannelError> {
+    let (near, far) = pipe();
+    let Addressee {
+        genesis_hash,
+        provider: address,
+    } = addressee;
+    let client = ChannelClient::quote(near, genesis_hash, address, groups);
+    let (quotes, served) = futures::join!(client, serve(provider, far, PEER, pending));
+    served.unwrap();
+    quotes
+}
+
+#[tokio::test]
+async fn anybody_hears_what_the_provider_would_bid_on_each_group_of_a_deployment() {
+    let provider = Echo::default();
+    let groups = (0..MAX_QUOTED_GROUPS as u32).map(group).collect();
+    let quotes = inquire(&provider, ADDRESSEE, groups).await.unwrap();
+    assert_eq!(quotes.len(), MAX_QUOTED_GROUPS);
+    assert_eq!(quotes[7], Quote::Rate(Amount(70)));
+    assert!(matches!(&quotes[0], Quote::Declined(reasons) if reasons.len() > 1));
+    // The longest answer there can be fits.
+    let longest = inquire(&provider, ADDRESSEE, vec![group(0); MAX_QUOTED_GROUPS]).await;
+    assert_eq!(longest.unwrap(), vec![quotes[0].clone(); MAX_QUOTED_GROUPS]);
+}
+
+#[tokio::test]
+async fn a_stranger_who_means_another_provider_or_network_learns_nothing() {
+    let provider = Echo::default();
+    let others = [
+        Addressee {
+            provider: Address([4; 20]),
+            ..ADDRESSEE
+        },
+        Addressee {
+            genesis_hash: Hash([4; 32]),
+            ..ADDRESSEE
+        },
+    ];
+    for other in others {
+        let error = inquire(&provider, other, vec![group(1)]).await;
+        assert!(matches!(error, Err(ChannelError::Refused(r)) if r.reason == Reason::NotForHere));
+    }
+    assert!(!provider.asked.load(Ordering::SeqCst));
+}
+
+#[tokio::test]
+async fn an_inquiry_is_for_some_groups_and_not_for_too_many_or_too_long_ones() {
+    let provider = Echo::default();
+    for groups in [Vec::new(), vec![group(1); MAX_QUOTED_GROUPS + 1]] {
+        let error = inquire(&provider, ADDRESSEE, groups).await.unwrap_err();
+        assert!(
+            matches!(&error, ChannelError::Refused(r) if r.message.contains("1 to 20 groups")),
+            "{error}"
+        );
+    }
+    let mut long = group(1);
+    long.name = "x".repeat(64 * 1024);
+    let error = inquire(&provider, ADDRESSEE, vec![long]).await.unwrap_err();
+    assert!(
+        matches!(&error, ChannelError::Refused(r) if r.message.contains("at most 65536")),
+        "{error}"
+    );
+    assert!(!provider.asked.load(Ordering::SeqCst));
+    // An answer beyond its own bounds does not leave the provider.
+    let error = inquire(&provider, ADDRESSEE, vec![group(u32::MAX)]).await;
+    assert!(matches!(error, Err(ChannelError::Closed)));
+}
+
+#[tokio::test]
+async fn a_stranger_waits_for_a_quote_no_longer_than_the_provider_has_patience() {
+    let provider = Echo::default();
+    let slow = GroupSpec {
+        name: "slow".to_owned(),
+        ..group(1)
+    };
+    let (near, far) = pipe();
+    let client = ChannelClient::quote(near, ADDRESSEE.genesis_hash, PROVIDER, vec![slow]);
+    let waits = AtomicUsize::new(0);
+    // There is time enough to ask and to answer, and none in between.
+    let patience = || {
+        let is_over = waits.fetch_add(1, Ordering::SeqCst) == 1;
+        async move {
+            if !is_over {
+                pending::<()>().await;
+            }
+        }
+    };
+    let (quotes, served) = futures::join!(client, serve(&provider, far, PEER, patience));
+    served.unwrap();
+    assert!(matches!(quotes, Err(ChannelError::Refused(r)) if r.reason == Reason::Busy));
 }
 
 async fn refused(provider: &Echo, peer: [u8; 32], delegation: SignedDelegation) -> Reason {

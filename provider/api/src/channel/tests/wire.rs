@@ -50,7 +50,17 @@ fn answers() -> Vec<Answer> {
         }),
         Answer::Status(status()),
         Answer::Streaming,
+        Answer::Quotes(vec![
+            Quote::Rate(Amount(7)),
+            Quote::Declined(vec!["no".to_owned()]),
+        ]),
     ]
+}
+
+fn inquiry() -> Inquiry {
+    Inquiry {
+        groups: vec![group(1), group(2)],
+    }
 }
 
 fn outputs() -> Vec<Output> {
@@ -103,12 +113,13 @@ fn list<T: BorshSerialize + std::fmt::Debug>(text: &mut String, kind: &str, mess
 #[test]
 fn the_bytes_of_every_message_are_fixed() {
     let mut text = String::new();
-    list(&mut text, "hello", &[hello(Scopes::all())]);
+    list(&mut text, "hello", &[hello(Scopes::all()), stranger()]);
     list(&mut text, "request", &requests());
+    list(&mut text, "inquiry", &[inquiry()]);
     list(&mut text, "answer", &answers());
     list(&mut text, "output", &outputs());
     list(&mut text, "input", &inputs());
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/channel-v1.txt");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/channel-v2.txt");
     crate::golden::check(std::path::Path::new(path), &text);
 }
 
@@ -141,15 +152,110 @@ fn a_stranger_gets_little_attention_and_only_a_sender_may_send_much() {
         admitted(Scopes::of([Scope::SendManifest])).limit(),
         Some(516 * 1024)
     );
+    let mut longest = delegation(Scopes::all());
+    longest.delegation.chain_id = "x".repeat(50);
     let longest = Hello {
-        delegation: {
-            let mut signed = delegation(Scopes::all());
-            signed.delegation.chain_id = "x".repeat(50);
-            signed
-        },
+        caller: Caller::Tenant(Box::new(longest)),
         ..hello(Scopes::all())
     };
     assert!(borsh::to_vec(&longest).unwrap().len() < 1_024);
+}
+
+fn welcomed() -> ServerSession {
+    let mut session = ServerSession::new();
+    session
+        .receive(&borsh::to_vec(&stranger()).unwrap())
+        .unwrap();
+    assert_eq!(session.limit(), None, "first the stranger is told apart");
+    session.welcome().unwrap();
+    session
+}
+
+#[test]
+fn a_stranger_may_inquire_once_and_nothing_else() {
+    assert_eq!(welcomed().limit(), Some(64 * 1024));
+    for request in requests() {
+        let bytes = borsh::to_vec(&request).unwrap();
+        assert!(welcomed().receive(&bytes).is_err(), "{request:?}");
+    }
+    let bytes = borsh::to_vec(&inquiry()).unwrap();
+    let mut session = welcomed();
+    assert_eq!(
+        session.receive(&bytes).unwrap(),
+        FromTenant::Inquiry(inquiry())
+    );
+    assert_eq!(session.limit(), None);
+    assert!(session.receive(&bytes).is_err());
+    for answer in answers() {
+        let fits = matches!(&answer, Answer::Refused(_) | Answer::Quotes(_));
+        let mut session = welcomed();
+        session.receive(&bytes).unwrap();
+        assert_eq!(session.answer(&answer).is_ok(), fits, "{answer:?}");
+        assert!(session.outputs().is_none());
+    }
+
+    // The two kinds of callers come in by doors of their own.
+    let mut session = ServerSession::new();
+    session
+        .receive(&borsh::to_vec(&stranger()).unwrap())
+        .unwrap();
+    assert_eq!(session.admit(Scopes::all()), Err(ProtocolError::OutOfTurn));
+    let mut session = ServerSession::new();
+    let tenant = borsh::to_vec(&hello(Scopes::all())).unwrap();
+    session.receive(&tenant).unwrap();
+    assert_eq!(session.welcome(), Err(ProtocolError::OutOfTurn));
+    assert!(admitted(Scopes::all()).receive(&bytes).is_err());
+}
+
+#[test]
+fn a_stranger_gets_one_bounded_quote_for_each_group() {
+    let hears = |quotes: Vec<Quote>| {
+        let (mut client, _) = ClientSession::inquire(ADDRESSEE, &inquiry());
+        assert_eq!(client.limit(), Some(64 * 1024));
+        let heard = client.receive(&borsh::to_vec(&Answer::Quotes(quotes)).unwrap());
+        heard.is_ok() && client.limit().is_none()
+    };
+    let rate = Quote::Rate(Amount(1));
+    let declined = |count, length| Quote::Declined(vec!["x".repeat(length); count]);
+    assert!(hears(vec![rate.clone(), declined(6, MAX_REASON_BYTES)]));
+    assert!(hears(vec![rate.clone(), declined(MAX_REASONS, 1)]));
+    for bad in [
+        declined(7, MAX_REASON_BYTES),
+        declined(1, MAX_REASON_BYTES + 1),
+        declined(MAX_REASONS + 1, 1),
+    ] {
+        assert!(!hears(vec![rate.clone(), bad]));
+    }
+    assert!(!hears(vec![rate.clone()]));
+    assert!(!hears(vec![rate.clone(), rate.clone(), rate]));
+}
+
+#[test]
+fn reasons_are_cut_to_what_an_answer_may_hold_and_say_so() {
+    let mut random = crate::golden::Random(7);
+    for _ in 0..2_000 {
+        let count = random.below(80);
+        let reasons: Vec<String> = (0..count)
+            .map(|_| "é".repeat(1 + random.below(if count < 40 { 600 } else { 4 })))
+            .collect();
+        let quote = Quote::declined(reasons.clone());
+        assert!(quote.is_bounded(), "{quote:?}");
+        let Quote::Declined(kept) = quote else {
+            panic!("a no became a rate");
+        };
+        let last = kept.last().map(String::as_str).unwrap_or_default();
+        match last.strip_prefix("and ") {
+            Some(rest) => {
+                let left_out: usize = rest.strip_suffix(" more").unwrap().parse().unwrap();
+                assert_eq!(kept.len() - 1 + left_out, count);
+            }
+            None => assert_eq!(kept.len(), count),
+        }
+        for (kept, reason) in kept.iter().zip(&reasons) {
+            let start = kept.strip_suffix(" ...").unwrap_or(kept);
+            assert!(reason.starts_with(start) || kept.as_str() == last);
+        }
+    }
 }
 
 #[test]
@@ -179,11 +285,15 @@ fn every_request_needs_its_scope() {
 
 #[test]
 fn another_version_is_named_whatever_follows_it() {
-    let mut bytes = 2_u16.to_le_bytes().to_vec();
+    let mut bytes = 1_u16.to_le_bytes().to_vec();
     bytes.extend(b"who knows");
     let refusal = ServerSession::new().receive(&bytes).unwrap_err();
     assert_eq!(refusal.reason, Reason::UnknownVersion);
-    assert!(refusal.message.contains("version 2"), "{}", refusal.message);
+    assert!(
+        refusal.message.contains("version 1 of"),
+        "{}",
+        refusal.message
+    );
     assert_eq!(
         ServerSession::new().receive(&[1]).unwrap_err().reason,
         Reason::Malformed
@@ -255,7 +365,7 @@ fn input_is_taken_only_where_it_was_announced() {
 fn a_provider_answers_what_was_asked() {
     for request in requests() {
         for answer in answers() {
-            let (mut client, _) = ClientSession::open(&hello(Scopes::all()), &request);
+            let (mut client, _) = ClientSession::open(delegation(Scopes::all()), &request);
             let bytes = borsh::to_vec(&answer).unwrap();
             let fits = matches!(
                 (&request, &answer),
@@ -289,7 +399,7 @@ fn both_ends_agree_on_what_a_stream_may_carry() {
     ] {
         for output in outputs() {
             let mut provider = streaming(&request).outputs().unwrap();
-            let (mut client, _) = ClientSession::open(&hello(Scopes::all()), &request);
+            let (mut client, _) = ClientSession::open(delegation(Scopes::all()), &request);
             client
                 .receive(&borsh::to_vec(&Answer::Streaming).unwrap())
                 .unwrap();
@@ -326,9 +436,11 @@ fn mutated_frames_never_panic() {
             .iter()
             .map(|message| borsh::to_vec(message).unwrap()),
     );
-    let hello = hello(Scopes::all());
-    let opening = borsh::to_vec(&hello).unwrap();
+    let right = delegation(Scopes::all());
+    let opening = borsh::to_vec(&hello(Scopes::all())).unwrap();
     frames.push(opening.clone());
+    frames.push(borsh::to_vec(&stranger()).unwrap());
+    frames.push(borsh::to_vec(&inquiry()).unwrap());
     let admitted = || {
         let mut session = ServerSession::new();
         session.receive(&opening).unwrap();
@@ -343,14 +455,18 @@ fn mutated_frames_never_panic() {
         }
         let _ = ServerSession::new().receive(&frame);
         let _ = admitted().receive(&frame);
+        let _ = welcomed().receive(&frame);
+        let _ = ClientSession::inquire(ADDRESSEE, &inquiry())
+            .0
+            .receive(&frame);
         let mut running = admitted();
         running.receive(&exec).unwrap();
         running.answer(&Answer::Streaming).unwrap();
         let _ = running.receive(&frame);
         for request in [Request::LeaseStatus, Request::Exec(shell(false, true))] {
-            let (mut client, _) = ClientSession::open(&hello, &request);
+            let (mut client, _) = ClientSession::open(right.clone(), &request);
             let _ = client.receive(&frame);
-            let (mut client, _) = ClientSession::open(&hello, &request);
+            let (mut client, _) = ClientSession::open(right.clone(), &request);
             if client
                 .receive(&borsh::to_vec(&Answer::Streaming).unwrap())
                 .is_ok()
