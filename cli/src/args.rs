@@ -138,18 +138,7 @@ pub enum Deployment {
         id: DeploymentId,
     },
     /// Replaces the application by a new version of the file
-    Update {
-        /// The deployment's number
-        id: DeploymentId,
-        /// The new version of the SDL file
-        file: PathBuf,
-        /// Takes prices in another denomination as uwlk [env: WELKIN_PRICE_AS_UWLK=1]
-        #[structopt(long)]
-        price_as_uwlk: bool,
-        /// How long it may take, in seconds
-        #[structopt(long, default_value = "300", env = "WELKIN_TIMEOUT")]
-        timeout: u64,
-    },
+    Update(Update),
     /// Ends it; what is left comes back
     Close {
         /// The deployment's number
@@ -162,6 +151,26 @@ pub enum Deployment {
         /// How much, in uwlk
         amount: u64,
     },
+}
+
+#[derive(Debug, StructOpt)]
+pub struct Update {
+    /// The deployment's number
+    pub id: DeploymentId,
+    /// The new version of the SDL file
+    pub file: PathBuf,
+    /// How long bids on a group without a lease are waited for, in seconds
+    #[structopt(long, default_value = "10", env = "WELKIN_BID_WAIT")]
+    pub bid_wait: u64,
+    /// Takes prices in another denomination as uwlk [env: WELKIN_PRICE_AS_UWLK=1]
+    #[structopt(long)]
+    pub price_as_uwlk: bool,
+    /// Refuses what would only be warned about [env: WELKIN_STRICT=1]
+    #[structopt(long)]
+    pub strict: bool,
+    /// How long all of it may take, in seconds; the next run continues
+    #[structopt(long, default_value = "300", env = "WELKIN_TIMEOUT")]
+    pub timeout: u64,
 }
 
 #[derive(Debug, StructOpt)]

@@ -1,19 +1,17 @@
-//! The private channel to a lease's provider: who it is, the chain says; the right to speak, the key signs.
+//! The private channel to providers: who they are, the chain says; the right to speak about a lease, the key signs.
+//! What a provider would bid it tells anybody.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rand::RngCore;
 use welkin_client::Chain;
 use welkin_modules::ids::LeaseId;
-use welkin_modules::market::Market;
-use welkin_modules::market::types::{
-    Answer as MarketAnswer, Lease, LeaseState, Query as MarketQuery,
-};
-use welkin_modules::provider::Providers;
-use welkin_modules::provider::types::{Answer as ProviderAnswer, Profile, Query as ProviderQuery};
+use welkin_modules::market::types::LeaseState;
+use welkin_modules::provider::types::Provider as ProviderRecord;
+use welkin_modules::spec::GroupSpec;
 use welkin_p2p::channel::{Config, Connector, Stream};
 use welkin_p2p::{Multiaddr, PeerId, identity};
-use welkin_provider_api::channel::{ChannelClient, ChannelError};
+use welkin_provider_api::channel::{ChannelClient, ChannelError, Quote};
 use welkin_provider_api::delegation::{Delegation, Scope, Scopes, SignedDelegation};
 use welkin_runtime::crypto::SigningKey;
 use welkin_runtime::{Address, Time};
@@ -26,11 +24,24 @@ const VALIDITY: Duration = Duration::from_secs(120);
 /// How long one attempt to reach a provider may take. Who can wait longer tries again, and says so meanwhile.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A lease's provider, ready to be spoken to.
-pub struct Link {
+/// A provider that can be called.
+#[derive(Clone)]
+struct Line {
     connector: Connector,
     peer: PeerId,
     addresses: Vec<Multiaddr>,
+    provider: Address,
+}
+
+/// This program's end of lines: a fresh identity for each run, which a delegation binds to the account.
+pub struct Phone {
+    connector: Connector,
+    own: [u8; 32],
+}
+
+/// A lease's provider, ready to be spoken to.
+pub struct Link {
+    line: Line,
     own: [u8; 32],
     chain: Chain,
     key: SigningKey,
@@ -40,66 +51,12 @@ pub struct Link {
     pub provider: Address,
 }
 
-/// The lease, proven.
-///
-/// # Errors
-/// There is none.
-pub async fn lease(chain: &Chain, id: LeaseId) -> Outcome<Lease> {
-    match chain
-        .query::<Market>(&MarketQuery::Lease { lease: id })
-        .await?
-        .answer
-    {
-        MarketAnswer::Lease(Some(lease)) => Ok(lease),
-        _ => Err(Failure::not_found(format!(
-            "there is no lease {id}; `welkin market leases` lists yours"
-        ))),
-    }
-}
-
-/// What a provider says of itself, proven.
-///
-/// # Errors
-/// There is none.
-pub async fn profile(chain: &Chain, provider: Address) -> Outcome<Profile> {
-    let query = ProviderQuery::Provider { address: provider };
-    match chain.query::<Providers>(&query).await?.answer {
-        ProviderAnswer::Provider(Some(view)) => Ok(view.provider.profile),
-        _ => Err(Failure::not_found(format!(
-            "there is no provider {provider}"
-        ))),
-    }
-}
-
-impl Link {
-    /// A link for an active lease.
+impl Phone {
+    /// An end of its own for this network.
     ///
     /// # Errors
-    /// The lease is not there or over, or its provider's addresses make no sense.
-    pub async fn to(chain: &Chain, key: SigningKey, id: LeaseId) -> Outcome<Link> {
-        let lease = lease(chain, id).await?;
-        if lease.state != LeaseState::Active {
-            let text = format!("lease {id} is closed; its provider refuses everything about it");
-            return Err(Failure::new(code::REFUSED_BY_PROVIDER, text));
-        }
-        let profile = profile(chain, lease.provider).await?;
-        let bad = |error: &dyn std::fmt::Display| {
-            Failure::new(
-                code::FAILED,
-                format!(
-                    "the provider {} has an address that is none: {error}",
-                    lease.provider
-                ),
-            )
-        };
-        let peer = identity::parse_peer_id(&profile.peer_id).map_err(|error| bad(&error))?;
-        let addresses = profile
-            .addresses
-            .iter()
-            .map(|text| identity::parse_address(text))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| bad(&error))?;
-        // A fresh identity for each run: the delegation binds it to the account.
+    /// The system gives no sockets.
+    pub async fn new(chain: &Chain) -> Outcome<Phone> {
         let mut secret = [0; 32];
         rand::rng().fill_bytes(&mut secret);
         let own = SigningKey::from_seed(&secret).public_key();
@@ -109,11 +66,84 @@ impl Link {
         let connector = Connector::start(&config, keypair)
             .await
             .map_err(|error| Failure::new(code::FAILED, error.to_string()))?;
+        Ok(Phone { connector, own })
+    }
+
+    /// What a provider would bid on each of these groups if they were ordered now: its own words, which bind nobody.
+    ///
+    /// # Errors
+    /// It cannot be reached, or refuses to say.
+    pub async fn quote(
+        &self,
+        chain: &Chain,
+        provider: &ProviderRecord,
+        groups: Vec<GroupSpec>,
+    ) -> Outcome<Vec<Quote>> {
+        let line = self.line(provider)?;
+        let genesis = chain.info().genesis_hash;
+        let asked = async {
+            let stream = line.open().await?;
+            Ok(ChannelClient::quote(stream, genesis, line.provider, groups).await?)
+        };
+        tokio::time::timeout(OPEN_TIMEOUT, asked)
+            .await
+            .unwrap_or_else(|_| Err(Failure::new(code::TIMED_OUT, "it does not answer in time")))
+    }
+
+    fn line(&self, provider: &ProviderRecord) -> Outcome<Line> {
+        let bad = |error: &dyn std::fmt::Display| {
+            let text = format!(
+                "the provider {} has an address that is none: {error}",
+                provider.address
+            );
+            Failure::new(code::FAILED, text)
+        };
+        let profile = &provider.profile;
+        let addresses = profile.addresses.iter();
+        let addresses = addresses.map(|text| identity::parse_address(text));
+        Ok(Line {
+            connector: self.connector.clone(),
+            peer: identity::parse_peer_id(&profile.peer_id).map_err(|error| bad(&error))?,
+            addresses: addresses
+                .collect::<Result<_, _>>()
+                .map_err(|error| bad(&error))?,
+            provider: provider.address,
+        })
+    }
+}
+
+impl Line {
+    async fn open(&self) -> Outcome<Stream> {
+        let opened = self.connector.open(self.peer, &self.addresses).await;
+        opened.map_err(|error| {
+            let text = format!("the provider {} cannot be reached: {error}", self.provider);
+            Failure::new(code::TIMED_OUT, text).temporary()
+        })
+    }
+}
+
+impl Link {
+    /// A link for an active lease.
+    ///
+    /// # Errors
+    /// The lease is not there or over, or its provider's addresses make no sense.
+    pub async fn to(chain: &Chain, key: SigningKey, id: LeaseId) -> Outcome<Link> {
+        let lease = chain.lease(id).await?.ok_or_else(|| {
+            Failure::not_found(format!(
+                "there is no lease {id}; `welkin market leases` lists yours"
+            ))
+        })?;
+        if lease.state != LeaseState::Active {
+            let text = format!("lease {id} is closed; its provider refuses everything about it");
+            return Err(Failure::new(code::REFUSED_BY_PROVIDER, text));
+        }
+        let provider = chain.provider(lease.provider).await?.ok_or_else(|| {
+            Failure::not_found(format!("there is no provider {}", lease.provider))
+        })?;
+        let phone = Phone::new(chain).await?;
         Ok(Link {
-            connector,
-            peer,
-            addresses,
-            own,
+            line: phone.line(&provider.provider)?,
+            own: phone.own,
             chain: chain.clone(),
             key,
             lease: id,
@@ -126,14 +156,7 @@ impl Link {
     /// # Errors
     /// The provider cannot be reached.
     pub async fn open(&self, scope: Scope) -> Outcome<ChannelClient<Stream>> {
-        let stream = self
-            .connector
-            .open(self.peer, &self.addresses)
-            .await
-            .map_err(|error| {
-                let text = format!("the provider {} cannot be reached: {error}", self.provider);
-                Failure::new(code::TIMED_OUT, text).temporary()
-            })?;
+        let stream = self.line.open().await?;
         Ok(ChannelClient::new(stream, self.delegation(scope)))
     }
 

@@ -19,6 +19,11 @@ pub mod code {
     pub const REFUSED_BY_PROVIDER: u8 = 5;
     /// It did not happen in time.
     pub const TIMED_OUT: u8 = 6;
+
+    /// Ended by a signal, as shells count it.
+    pub fn of_signal(number: i32) -> u8 {
+        u8::try_from(number).map_or(FAILED, |number| number.saturating_add(128))
+    }
 }
 
 /// A command's failure.

@@ -6,7 +6,7 @@
 //!                      welkin-client: proven answers   channel: a provider, over the peer channel
 //! ```
 //!
-//! Beside the commands stand `sdl`, which reads files for several of them, and `dynamic`, which makes the trees of `tx`
+//! Beside the context stands `money`, which says what an escrow account means to its owner; beside the commands `sdl`, which reads files for several of them, and `dynamic`, which makes the trees of `tx`
 //! and `query` from the runtime's metadata.
 //!
 //! Invariants: data goes to stdout and everything else to stderr; the exit code says what kind of failure it was
@@ -20,6 +20,7 @@ mod commands;
 mod context;
 mod failure;
 mod http;
+mod money;
 mod output;
 mod switches;
 
@@ -45,7 +46,7 @@ fn main() -> std::process::ExitCode {
         }
     };
     if let Err(failure) = switches::apply(&mut arguments.command) {
-        output::say(format!("error: {failure}"));
+        output::say_error(failure.to_string());
         return failure.code.into();
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
@@ -65,12 +66,7 @@ fn main() -> std::process::ExitCode {
     match outcome {
         Ok(code) => code.into(),
         Err(failure) => {
-            let mark = if output::is_watched() {
-                "\u{1b}[31merror:\u{1b}[0m"
-            } else {
-                "error:"
-            };
-            output::say(format!("{mark} {failure}"));
+            output::say_error(failure.to_string());
             failure.code.into()
         }
     }

@@ -40,7 +40,7 @@ impl Format {
     /// Stdout is closed.
     pub fn print<T: Serialize>(self, value: &T, table: impl FnOnce(&T) -> String) -> Outcome {
         let text = match self {
-            Format::Table => table(value),
+            Format::Table => harmless(&table(value)),
             Format::Json => serde_json::to_string_pretty(value)
                 .map_err(|error| Failure::new(1, error.to_string()))?,
             Format::Yaml => {
@@ -87,15 +87,51 @@ pub fn pairs(rows: &[(&str, String)]) -> String {
 
 /// Says something to the person at the terminal, on stderr.
 pub fn say(text: impl AsRef<str>) {
-    eprintln!("{}", text.as_ref());
+    eprintln!("{}", harmless(text.as_ref()));
+}
+
+/// Says why the program fails, on stderr.
+pub fn say_error(text: impl AsRef<str>) {
+    let mark = match is_watched() {
+        true => "\u{1b}[31merror:\u{1b}[0m",
+        false => "error:",
+    };
+    eprintln!("{mark} {}", harmless(text.as_ref()));
+}
+
+/// Providers and servers write texts too: none of them may steer the terminal.
+fn harmless(text: &str) -> String {
+    let keep = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+    text.chars()
+        .map(|c| {
+            if keep(c) {
+                c
+            } else {
+                char::REPLACEMENT_CHARACTER
+            }
+        })
+        .collect()
 }
 
 /// Whether a person sees stderr: only then there is colour.
-pub fn is_watched() -> bool {
+fn is_watched() -> bool {
     std::io::stderr().is_terminal()
 }
 
 /// An amount for people: whole tokens with six places.
 pub fn tokens(uwlk: u64) -> String {
     format!("{}.{:06} wlk", uwlk / 1_000_000, uwlk % 1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_wrote_cannot_steer_the_terminal() {
+        assert_eq!(
+            harmless("a\tb\u{1b}[2J\r\u{7}\nc é"),
+            "a\tb\u{fffd}[2J\u{fffd}\u{fffd}\nc é"
+        );
+    }
 }

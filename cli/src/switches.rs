@@ -19,9 +19,10 @@ pub fn apply(command: &mut Command) -> Outcome {
             ("WELKIN_PRICE_AS_UWLK", &mut options.price_as_uwlk),
             ("WELKIN_STRICT", &mut options.strict),
         ],
-        Command::Deployment(Deployment::Update { price_as_uwlk, .. }) => {
-            vec![("WELKIN_PRICE_AS_UWLK", price_as_uwlk)]
-        }
+        Command::Deployment(Deployment::Update(options)) => vec![
+            ("WELKIN_PRICE_AS_UWLK", &mut options.price_as_uwlk),
+            ("WELKIN_STRICT", &mut options.strict),
+        ],
         Command::Lease(Lease::Logs { follow, .. } | Lease::Events { follow, .. }) => {
             vec![("WELKIN_FOLLOW", follow)]
         }

@@ -10,6 +10,7 @@ use welkin_provider_api::channel::{
 };
 use welkin_provider_api::delegation::Scope;
 
+use super::deploy::port_for_people;
 use crate::args::Lease;
 use crate::channel::Link;
 use crate::context::Context;
@@ -89,13 +90,10 @@ fn for_people(status: &LeaseStatus) -> String {
     text.push_str(&table(
         &["SERVICE", "READY", "RESTARTS", "REACHED AT", "MESSAGE"],
         status.services.iter().map(|service| {
-            let ports = service.ports.iter().map(|port| {
-                let kind = format!("{:?}", port.protocol).to_lowercase();
-                format!(
-                    "{kind}://{}:{} (port {})",
-                    port.host, port.external_port, port.port
-                )
-            });
+            let ports = service
+                .ports
+                .iter()
+                .map(|port| format!("{} (port {})", port_for_people(port), port.port));
             let reached: Vec<String> = service.urls.iter().cloned().chain(ports).collect();
             vec![
                 service.name.clone(),

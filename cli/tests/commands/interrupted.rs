@@ -1,7 +1,10 @@
 //! `deploy` while a provider, or the only node, is down: it says so, keeps trying until its time is over, and the next
 //! run continues.
 
-use crate::support::{Chain, Ran, run, sample, until};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Stdio};
+
+use crate::support::{Chain, Ran, address, run, sample, until};
 
 fn deploy(chain: &Chain, seconds: &str) -> Ran {
     let file = sample("minimal.yaml");
@@ -77,6 +80,7 @@ fn a_provider_that_is_down_is_tried_until_the_time_is_over_and_the_next_run_cont
 #[test]
 fn a_node_that_dies_in_the_middle_is_said_once_and_the_next_run_continues() {
     let mut chain = Chain::start();
+    chain.register_provider();
     let file = sample("minimal.yaml");
     let words = [
         "deploy",
@@ -87,9 +91,7 @@ fn a_node_that_dies_in_the_middle_is_said_once_and_the_next_run_continues() {
         "12",
     ];
     let mut command = chain.welkin("alice", &words);
-    command
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let running = command.spawn().unwrap();
     until("something is ordered", || {
         let list = chain.run("alice", &["deployment", "list", "-o", "json"]);
@@ -122,6 +124,7 @@ fn a_node_that_dies_in_the_middle_is_said_once_and_the_next_run_continues() {
 #[test]
 fn a_file_that_was_changed_since_is_not_deployed_over_what_runs() {
     let chain = Chain::start();
+    chain.register_provider();
     let file = chain.path("app.yaml");
     let text = std::fs::read_to_string(sample("minimal.yaml")).unwrap();
     std::fs::write(&file, &text).unwrap();
@@ -144,4 +147,142 @@ fn a_file_that_was_changed_since_is_not_deployed_over_what_runs() {
     // Another key's deployment of the same file is its own.
     let mut bobs = chain.welkin("bob", &words);
     assert!(run(&mut bobs).failure(6).contains("deployment 2"));
+}
+
+#[test]
+fn two_runs_with_one_file_wait_for_each_other_and_order_once() {
+    let chain = Chain::start();
+    chain.register_provider();
+    let file = sample("minimal.yaml");
+    let start = |seconds| {
+        let words = [
+            "deploy",
+            file.to_str().unwrap(),
+            "--deposit",
+            "100000",
+            "--timeout",
+            seconds,
+        ];
+        let mut command = chain.welkin("alice", &words);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let ends = |running: Child| Ran::of(running.wait_with_output().unwrap());
+    let (one, other) = (start("4"), start("8"));
+    let ran = [ends(one), ends(other)];
+    let said = ran.each_ref().map(|ran| ran.failure(6));
+    let waits = |said: &&str| said.contains("another run with this file is at it");
+    assert_eq!(
+        said.iter().copied().filter(|said| waits(said)).count(),
+        1,
+        "{said:?}"
+    );
+    assert_eq!(counts(&chain), (1, 0), "{said:?}");
+}
+
+#[test]
+fn a_run_that_is_interrupted_says_what_exists() {
+    let chain = Chain::start();
+    chain.register_provider();
+    let file = sample("minimal.yaml");
+    let words = ["deploy", file.to_str().unwrap(), "--deposit", "100000"];
+    let mut command = chain.welkin("alice", &words);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = command.spawn().unwrap();
+    let mut said = BufReader::new(running.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("waiting for bids") {
+        line.clear();
+        assert_ne!(said.read_line(&mut line).unwrap(), 0, "it ended by itself");
+    }
+    let pid = rustix::process::Pid::from_child(&running);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    let status = running.wait().unwrap();
+    assert_eq!(status.code(), Some(130), "as shells count SIGINT: {rest}");
+    assert!(
+        rest.contains("deployment 1 exists with 0 lease(s)"),
+        "{rest}"
+    );
+    assert!(
+        rest.contains("interrupted while waiting for bids on 1/1/1"),
+        "{rest}"
+    );
+}
+
+#[test]
+fn nothing_is_paid_for_where_no_provider_could_win() {
+    let chain = Chain::start();
+    let nobody = deploy(&chain, "3");
+    assert!(
+        nobody.failure(3).contains("nothing was ordered"),
+        "{}",
+        nobody.err
+    );
+    chain.register_provider();
+    let file = sample("minimal.yaml");
+    let alice = address("alice").to_string();
+    let words = ["deploy", file.to_str().unwrap(), "--provider", &alice];
+    let stranger = chain.run("alice", &words);
+    assert!(
+        stranger.failure(3).contains("there is no provider"),
+        "{}",
+        stranger.err
+    );
+    let asks_for_more = chain.path("app.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(
+        &asks_for_more,
+        text.replace(
+            "      pricing:",
+            "      attributes: { region: moon }\n      pricing:",
+        ),
+    )
+    .unwrap();
+    let words = ["deploy", asks_for_more.to_str().unwrap()];
+    let misfit = chain.run("alice", &words);
+    assert!(misfit.failure(3).contains("region"), "{}", misfit.err);
+    assert_eq!(counts(&chain), (0, 0));
+}
+
+#[test]
+fn an_update_that_its_provider_would_have_to_refuse_changes_nothing() {
+    let chain = Chain::start();
+    chain.register_provider();
+    let file = chain.path("app.yaml");
+    let text = std::fs::read_to_string(sample("minimal.yaml")).unwrap();
+    std::fs::write(&file, &text).unwrap();
+    let file = file.to_str().unwrap();
+    let words = ["deploy", file, "--deposit", "100000", "--timeout", "3"];
+    chain.run("alice", &words).failure(6);
+    let version =
+        || chain.json("alice", &["deployment", "show", "1"])["deployment"]["version"].clone();
+    let before = version();
+
+    let larger = text.replace("size: 256Mi", "size: 257Mi");
+    assert_ne!(larger, text);
+    std::fs::write(file, larger).unwrap();
+    let update = ["deployment", "update", "1", file, "--timeout", "3"];
+    let refused = chain.run("alice", &update);
+    assert!(refused.failure(2).contains("memory"), "{}", refused.err);
+    let theirs = run(&mut chain.welkin("bob", &update));
+    assert!(theirs.failure(2).contains("--key"), "{}", theirs.err);
+    assert_eq!(version(), before);
+
+    // What fits is committed to; then it waits for bids as `deploy` does.
+    std::fs::write(file, text.replace("1.29", "1.30")).unwrap();
+    let update = chain.run("alice", &update);
+    let said = update.failure(6);
+    assert!(said.contains("committed to the new version"), "{said}");
+    assert!(said.contains("while waiting for bids on 1/1/1"), "{said}");
+    let committed = version();
+    assert_ne!(committed, before);
+    let again = chain.run("alice", &words);
+    assert!(
+        again.failure(6).contains("deployment 1 is there"),
+        "{}",
+        again.err
+    );
+    assert_eq!(version(), committed, "`deploy` continues it");
 }

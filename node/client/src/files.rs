@@ -5,6 +5,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use rustix::fs::FlockOperation;
+
 use crate::error::ClientError;
 
 /// Reads a file of at most `max_bytes`; none if there is none.
@@ -59,20 +61,37 @@ pub(crate) fn replace(path: &Path, text: &str) -> Result<(), ClientError> {
     replace_durably(path, text.as_bytes()).map_err(|error| failed(path, &error))
 }
 
-/// Holds the lock of a folder until it is dropped; waits for whoever has it.
-pub(crate) fn lock(path: &Path) -> Result<File, ClientError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
-    let file = OpenOptions::new()
+/// Holds a lock, which is a file that stays, until what is returned is dropped; waits for whoever has it.
+///
+/// # Errors
+/// What the system said of the file or its folder, which is made where it is not there.
+pub fn lock(path: &Path) -> std::io::Result<File> {
+    let file = lock_file(path)?;
+    rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
+    Ok(file)
+}
+
+/// Holds a lock like [`lock`]; nothing where another process, or another part of this one, has it.
+///
+/// # Errors
+/// As [`lock`].
+pub fn try_lock(path: &Path) -> std::io::Result<Option<File>> {
+    let file = lock_file(path)?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn lock_file(path: &Path) -> std::io::Result<File> {
+    fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+    OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
         .open(path)
-        .map_err(|error| failed(path, &error))?;
-    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)
-        .map_err(|error| failed(path, &error.into()))?;
-    Ok(file)
 }
 
 pub(crate) fn failed(path: &Path, error: &std::io::Error) -> ClientError {

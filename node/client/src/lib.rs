@@ -11,7 +11,8 @@
 //!                                   servers, bounded answers
 //! ```
 //!
-//! [`Chain`] is the whole of it for one network; the rest is there for those who need a part.
+//! [`Chain`] is the whole of it for one network (`questions` gives it a method for each thing that is asked often); the
+//! rest is there for those who need a part.
 //!
 //! Invariants:
 //! - Trust starts at the genesis file, whose hash is pinned on disk; another network's answers never
@@ -38,6 +39,7 @@ pub mod rpc;
 pub mod submit;
 
 pub mod files;
+mod questions;
 
 pub use chain::{BlockHints, Chain, Config, Trust};
 pub use error::{ClientError, TransactionRef};

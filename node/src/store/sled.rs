@@ -4,6 +4,7 @@ use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use welkin_runtime::store::{Batch, MAX_KEY_BYTES, Store, StoreError, Visit};
 
@@ -14,6 +15,10 @@ use super::{Failure, StoreConfig};
 /// batches are atomic only within one.
 const HEIGHT: &[u8] = b"h";
 const KEY: u8 = b'k';
+
+/// For how long a store that was closed may still be held by sled's threads.
+const RELEASE: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(10);
 
 /// A store in sled.
 pub struct SledStore {
@@ -34,13 +39,7 @@ struct Files {
 impl SledStore {
     /// Opens the store in an existing folder.
     pub fn open(folder: &Path, config: &StoreConfig) -> Result<SledStore, StoreError> {
-        let db = sled::Config::new()
-            .path(folder)
-            .cache_capacity(config.cache_bytes)
-            // We say when.
-            .flush_every_ms(None)
-            .open()
-            .map_err(|why| opening(folder, &why))?;
+        let db = open_when_released(folder, config)?;
         // Without its settings file, which sled does not sync, it refuses to open.
         for name in ["conf", "db"] {
             let path = folder.join(name);
@@ -78,6 +77,24 @@ impl SledStore {
             .file
             .sync_data()
             .map_err(|why| self.failure.note(super::io_error(&why)))
+    }
+}
+
+/// Threads of sled's own may hold the files for a moment after the store was closed or dropped.
+fn open_when_released(folder: &Path, config: &StoreConfig) -> Result<sled::Db, StoreError> {
+    let began = Instant::now();
+    loop {
+        let opened = sled::Config::new()
+            .path(folder)
+            .cache_capacity(config.cache_bytes)
+            // We say when.
+            .flush_every_ms(None)
+            .open()
+            .map_err(|why| opening(folder, &why));
+        match opened {
+            Err(StoreError::InUse(_)) if began.elapsed() < RELEASE => std::thread::sleep(LOOK),
+            other => return other,
+        }
     }
 }
 

@@ -1,15 +1,17 @@
 //! What a run leaves on the disk before it sends anything.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rand::RngCore;
-use welkin_client::files::replace_durably;
+use welkin_client::files::{self, replace_durably};
 use welkin_modules::deployment::types::Nonce;
 use welkin_runtime::{Address, Hash};
 
 use super::steps::Intent;
-use crate::commands::sdl;
 use crate::failure::{Failure, Outcome, code};
+use crate::output::say;
 
 /// Where the intent of a file lies: one for each network, account and file.
 pub fn path(home: &Path, genesis: &Hash, owner: &Address, file: &Path) -> PathBuf {
@@ -20,14 +22,46 @@ pub fn path(home: &Path, genesis: &Hash, owner: &Address, file: &Path) -> PathBu
         .join(format!("{}.json", &name[..32]))
 }
 
-/// An intent with a new nonce.
-pub fn new(file: &Path, content: Hash) -> Intent {
+/// Keeps other runs with the same file, network and account away until what is returned is dropped; waits for one that
+/// is at it, and says so.
+///
+/// # Errors
+/// The disk refuses, or the other one takes longer than `limit`.
+pub async fn lock(path: &Path, limit: Duration) -> Outcome<File> {
+    let path = path.with_extension("lock");
+    if let Some(lock) = files::try_lock(&path).map_err(|error| Failure::file(&path, &error))? {
+        return Ok(lock);
+    }
+    say("another run with this file is at it; waiting for its end");
+    let locked = tokio::task::spawn_blocking(move || {
+        files::lock(&path).map_err(|error| Failure::file(&path, &error))
+    });
+    match tokio::time::timeout(limit, locked).await {
+        Ok(Ok(locked)) => locked,
+        Ok(Err(error)) => Err(Failure::new(code::FAILED, error.to_string())),
+        Err(_) => Err(Failure::new(
+            code::TIMED_OUT,
+            format!(
+                "another run with this file is at it for longer than {} s; try again when it has ended",
+                limit.as_secs()
+            ),
+        )),
+    }
+}
+
+/// A nonce that nobody had before.
+pub fn new_nonce() -> Nonce {
     let mut nonce = [0; 16];
     rand::rng().fill_bytes(&mut nonce);
+    Nonce(nonce)
+}
+
+/// That a file of this content is, or will be, the deployment with this nonce.
+pub fn of(file: &Path, content: Hash, nonce: Nonce) -> Intent {
     Intent {
         file: file.to_owned(),
         content,
-        nonce: Nonce(nonce),
+        nonce,
     }
 }
 
@@ -59,18 +93,4 @@ pub fn write(path: &Path, intent: &Intent) -> Outcome {
     let bytes = serde_json::to_vec_pretty(intent)
         .map_err(|error| Failure::new(code::FAILED, error.to_string()))?;
     replace_durably(path, &bytes).map_err(failed)
-}
-
-/// Notes that a deployment that was created with this nonce is this file from now on, so that `deploy` continues it.
-///
-/// # Errors
-/// The file cannot be read, or the disk refuses.
-pub fn follow(home: &Path, genesis: &Hash, owner: &Address, file: &Path, nonce: Nonce) -> Outcome {
-    let bytes = sdl::bytes(file)?;
-    let intent = Intent {
-        file: file.to_owned(),
-        content: welkin_runtime::crypto::blake3_hash(&bytes),
-        nonce,
-    };
-    write(&path(home, genesis, owner, file), &intent)
 }

@@ -1,74 +1,127 @@
-//! `welkin deploy`: from a file to a URL, in steps that can be taken again.
+//! `welkin deploy`: from a file to a URL, in steps that can be taken again; and `welkin deployment update`.
 //!
 //! ```text
 //!   steps (pure): what exists already, what is next ──> run: looks, sends, waits ──> what it saw ──> steps
-//!                                                        │
+//!                                                        │       │
+//!                                                        │     bids: who could bid, which is taken
 //!                                                     intent: the nonce, on the disk before anything is sent
+//!   update: commits to another version, then the same steps
 //! ```
 //!
 //! A deployment is found by its nonce, a lease by its group, a manifest by its commitment. So a run that was interrupted
 //! anywhere is continued by the next one. What may pass (a server or a provider that is down) is said once and tried
-//! again until the time is over.
+//! again until the time is over. Two runs with one file wait for each other.
 
-pub mod intent;
+mod bids;
+mod intent;
 mod run;
 mod steps;
 #[cfg(test)]
 mod tests;
+pub mod update;
 
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use welkin_modules::ids::DeploymentId;
-use welkin_runtime::Amount;
+use welkin_runtime::{Amount, Time};
 
 use super::sdl;
 use crate::args::Deploy;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, code};
-use run::Run;
-use steps::Leased;
+pub use run::port_for_people;
+use run::{Run, Wishes};
+use steps::{Goal, Leased};
 
-/// What `deploy` prints as data.
+/// What is printed as data.
 #[derive(Debug, Serialize)]
 struct Deployed {
     deployment: DeploymentId,
     leases: Vec<Leased>,
     rate_uwlk_per_hour: Amount,
+    /// The last instant that the money in escrow covers, in nanoseconds since the Unix epoch.
+    paid_until: Option<Time>,
     urls: Vec<String>,
+    ports: Vec<String>,
 }
 
 /// Deploys a file.
 pub async fn run(context: &Context, options: Deploy) -> Outcome {
     let sdl = sdl::read(&options.file, options.strict)?;
     let groups = sdl::groups(&sdl, options.price_as_uwlk)?;
-    let key = context.key()?;
+    let wishes = Wishes {
+        file: options.file,
+        deposit: options.deposit,
+        bid_wait: Duration::from_secs(options.bid_wait),
+        provider: options.provider,
+        choose: options.choose,
+        limit: Duration::from_secs(options.timeout),
+    };
     let chain = context.chain().await?;
-    let mut run = Run::new(context, chain, key, groups, &options)?;
-    let limit = Duration::from_secs(options.timeout);
-    match tokio::time::timeout(limit, run.finish()).await {
-        Ok(Ok(deployed)) => context.format.print(&deployed, for_people),
-        Ok(Err(failure)) => {
-            run.say_what_exists();
-            Err(failure)
-        }
-        Err(_) => {
-            run.say_what_exists();
-            let text = format!(
-                "it took longer than {} s while {}{}; the next run continues",
-                options.timeout,
-                run.doing(),
-                run.trouble()
-            );
-            Err(Failure::new(code::TIMED_OUT, text))
-        }
+    let mut run = Run::new(context, chain, Goal::Deploy, groups, wishes).await?;
+    conclude(context, &mut run, async |run| run.finish().await).await
+}
+
+/// Lets a run work until it is done, its time is over, or somebody ends the program; says what exists where it failed.
+async fn conclude(
+    context: &Context,
+    run: &mut Run,
+    work: impl AsyncFnOnce(&mut Run) -> Outcome<Deployed>,
+) -> Outcome {
+    let listen = |kind| {
+        signal(kind).map_err(|error| Failure::new(code::FAILED, format!("signals: {error}")))
+    };
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let limit = run.limit();
+    let ended = tokio::select! {
+        outcome = work(run) => Ended::Finished(outcome),
+        () = tokio::time::sleep(limit) => Ended::TimeIsOver,
+        number = either(&mut interrupt, &mut terminate) => Ended::Signal(number),
+    };
+    let while_doing = || format!("while {}{}", run.doing(), run.trouble());
+    let failure = match ended {
+        Ended::Finished(Ok(deployed)) => return context.format.print(&deployed, for_people),
+        Ended::Finished(Err(failure)) => failure,
+        Ended::TimeIsOver => Failure::new(
+            code::TIMED_OUT,
+            format!(
+                "it took longer than {} s {}; the next run continues",
+                limit.as_secs(),
+                while_doing()
+            ),
+        ),
+        Ended::Signal(number) => Failure::new(
+            code::of_signal(number),
+            format!("interrupted {}; the next run continues", while_doing()),
+        ),
+    };
+    run.say_what_exists();
+    Err(failure)
+}
+
+/// How a run came to its end.
+enum Ended {
+    Finished(Outcome<Deployed>),
+    TimeIsOver,
+    Signal(i32),
+}
+
+/// The number of whichever comes first.
+async fn either(interrupt: &mut Signal, terminate: &mut Signal) -> i32 {
+    tokio::select! {
+        _ = interrupt.recv() => SignalKind::interrupt().as_raw_value(),
+        _ = terminate.recv() => SignalKind::terminate().as_raw_value(),
     }
 }
 
 fn for_people(deployed: &Deployed) -> String {
-    if deployed.urls.is_empty() {
+    let entrances = || deployed.urls.iter().chain(&deployed.ports);
+    if entrances().next().is_none() {
         let leases = deployed.leases.iter();
         return leases.map(|one| format!("{}\n", one.lease)).collect();
     }
-    deployed.urls.iter().map(|url| format!("{url}\n")).collect()
+    entrances().map(|one| format!("{one}\n")).collect()
 }

@@ -1,83 +1,106 @@
-//! One run of `deploy`: takes the steps that are next, one after the other.
+//! One run: takes the steps that are next, one after the other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use welkin_client::{Chain, call};
 use welkin_modules::deployment::Deployments;
-use welkin_modules::deployment::types::{
-    Answer as DeploymentAnswer, Award, Call as DeploymentCall, DeploymentState, Nonce,
-    Query as DeploymentQuery,
-};
+use welkin_modules::deployment::types::{Award, Call as DeploymentCall, DeploymentState, Nonce};
 use welkin_modules::ids::{BidId, DeploymentId, GroupId, LeaseId, OrderId};
 use welkin_modules::market::Market;
-use welkin_modules::market::types::{
-    Answer as MarketAnswer, Bid, BidState, Call as MarketCall, LeaseState, Query as MarketQuery,
-};
-use welkin_modules::matching::provider_mismatches;
-use welkin_modules::provider::types::Status as ProviderStatus;
-use welkin_modules::spec::GroupSpec;
-use welkin_provider_api::channel::{LeaseStatus, Phase};
+use welkin_modules::market::types::{Call as MarketCall, LeaseState};
+use welkin_provider_api::channel::{ForwardedPort, LeaseStatus, Phase};
 use welkin_provider_api::delegation::Scope;
 use welkin_provider_api::manifest::{Built, Commitment};
 use welkin_runtime::crypto::SigningKey;
-use welkin_runtime::{Address, Amount};
+use welkin_runtime::{Address, Amount, Hash};
 
-use super::steps::{Facts, GroupSeen, Leased, Obstacle, Ordered, Seen, Step};
+use super::bids::Auction;
+use super::steps::{Facts, Goal, GroupSeen, Leased, Obstacle, Ordered, Seen, Step};
 use super::{Deployed, intent};
-use crate::args::Deploy;
 use crate::channel::Link;
-use crate::commands::{market, provider, sdl};
+use crate::commands::sdl;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, code};
 use crate::http;
+use crate::money::{Standing, duration};
 use crate::output::{say, tokens};
 
 /// How often something that changes with the blocks is looked at.
-const LOOK: Duration = Duration::from_millis(150);
+pub(super) const LOOK: Duration = Duration::from_millis(150);
+
+/// What the person asked for.
+#[derive(Clone, Debug)]
+pub struct Wishes {
+    /// The SDL file, as it was typed.
+    pub file: PathBuf,
+    /// For escrow, in uwlk.
+    pub deposit: u64,
+    /// How long bids are waited for.
+    pub bid_wait: Duration,
+    /// Whose bid is taken instead of the cheapest.
+    pub provider: Option<Address>,
+    /// Whether to ask which bid is taken.
+    pub choose: bool,
+    /// How long all of it may take.
+    pub limit: Duration,
+}
 
 /// One run.
-pub struct Run<'a> {
-    options: &'a Deploy,
-    chain: Chain,
-    key: SigningKey,
-    groups: Vec<Built>,
+pub struct Run {
+    pub(super) wishes: Wishes,
+    pub(super) chain: Chain,
+    pub(super) key: SigningKey,
+    pub(super) groups: Vec<Built>,
     intents: PathBuf,
-    content: welkin_runtime::Hash,
+    content: Hash,
     commitment: Option<Commitment>,
     facts: Facts,
     links: BTreeMap<usize, Link>,
-    /// Services' URLs by the number of their group.
-    urls: BTreeMap<usize, Vec<String>>,
-    /// Since when bids on an order are waited for.
-    waiting: Option<(OrderId, Instant)>,
+    /// Where services are reached, by the number of their group.
+    reached: BTreeMap<usize, Reached>,
+    pub(super) auction: Option<Auction>,
     began: Instant,
     doing: String,
     /// What fails at the moment, and may pass.
     trouble: Option<String>,
+    /// Why the application does not run yet, as its provider says.
+    held_up: Option<String>,
+    /// An order was sent, and nobody knows yet what came of it.
+    is_order_out: bool,
+    /// Keeps other runs with this file away.
+    _lock: std::fs::File,
 }
 
-impl<'a> Run<'a> {
-    /// A run that has asked and sent nothing yet.
+/// Where the services of a group are reached.
+#[derive(Clone, Debug, Default)]
+struct Reached {
+    urls: Vec<String>,
+    ports: Vec<String>,
+}
+
+impl Run {
+    /// A run that has sent nothing yet; waits for others with the same file.
     ///
     /// # Errors
     /// The file, or what an earlier run left, cannot be read.
-    pub fn new(
+    pub async fn new(
         context: &Context,
         chain: Chain,
-        key: SigningKey,
+        goal: Goal,
         groups: Vec<Built>,
-        options: &'a Deploy,
-    ) -> Outcome<Run<'a>> {
-        let bytes = sdl::bytes(&options.file)?;
-        let content = welkin_runtime::crypto::blake3_hash(&bytes);
+        wishes: Wishes,
+    ) -> Outcome<Run> {
+        let key = context.key()?;
+        let content = welkin_runtime::crypto::blake3_hash(&sdl::bytes(&wishes.file)?);
         let genesis = chain.info().genesis_hash;
-        let intents = intent::path(&context.home, &genesis, &key.address(), &options.file);
+        let intents = intent::path(&context.home, &genesis, &key.address(), &wishes.file);
+        let lock = intent::lock(&intents, wishes.limit).await?;
         let known = intent::read(&intents)?;
         let mut run = Run {
-            facts: Facts::new(content, groups.len(), known.clone()),
-            options,
+            facts: Facts::new(goal, content, groups.len(), known.clone()),
+            wishes,
             chain,
             key,
             groups,
@@ -85,16 +108,30 @@ impl<'a> Run<'a> {
             content,
             commitment: None,
             links: BTreeMap::new(),
-            urls: BTreeMap::new(),
-            waiting: None,
+            reached: BTreeMap::new(),
+            auction: None,
             began: Instant::now(),
             doing: "starting".to_owned(),
             trouble: None,
+            held_up: None,
+            is_order_out: false,
+            _lock: lock,
         };
         if let Some(known) = known {
             run.commit(&known.nonce);
         }
         Ok(run)
+    }
+
+    /// Takes the deployment with this nonce for what the file is from now on, so that `deploy` continues it too.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn follow(&mut self, nonce: Nonce) -> Outcome {
+        let intent = intent::of(&self.wishes.file, self.content, nonce);
+        intent::write(&self.intents, &intent)?;
+        self.facts.learn(Seen::Remembered(intent));
+        Ok(())
     }
 
     /// Takes step after step until it runs and answers.
@@ -116,7 +153,7 @@ impl<'a> Run<'a> {
             }
             match self.take(step).await {
                 Ok(seen) => {
-                    self.trouble = None;
+                    self.works();
                     self.facts.learn(seen);
                 }
                 Err(failure) => {
@@ -139,21 +176,46 @@ impl<'a> Run<'a> {
             }
         }
         self.until_it_answers().await?;
+        self.deployed().await
+    }
+
+    /// What came of it, and for how long its money lasts.
+    async fn deployed(&mut self) -> Outcome<Deployed> {
+        let Some(deployment) = self.facts.deployment() else {
+            return Err(Failure::new(code::FAILED, "it runs and is not known"));
+        };
         let leases = self.facts.leases();
         let rate = rate(&leases);
-        self.step(format!("it runs, for {} an hour", tokens(rate)));
+        let escrow = self.chain.escrow(deployment).await?;
+        let now = escrow.time;
+        let standing = escrow.answer.as_ref().map(|view| Standing::of(view, now));
+        let lasts = match standing {
+            Some(Standing::Pays(nanos)) => format!(
+                "; {} lasts {}",
+                tokens(escrow.answer.as_ref().map_or(0, |view| view.free_uwlk.0)),
+                duration(nanos)
+            ),
+            _ => String::new(),
+        };
+        self.step(format!("it runs, for {} an hour{lasts}", tokens(rate)));
+        if let Some(warning) = standing.and_then(|standing| standing.warning(deployment)) {
+            say(warning);
+        }
+        let reached = || self.reached.values();
         Ok(Deployed {
-            deployment: self.facts.deployment().ok_or_else(other_kind)?,
+            deployment,
             leases,
             rate_uwlk_per_hour: Amount(rate),
-            urls: self.urls.values().flatten().cloned().collect(),
+            paid_until: escrow.answer.and_then(|view| view.account.due),
+            urls: reached().flat_map(|one| one.urls.clone()).collect(),
+            ports: reached().flat_map(|one| one.ports.clone()).collect(),
         })
     }
 
     async fn take(&mut self, step: Step) -> Outcome<Seen> {
         match step {
             Step::Remember => {
-                let intent = intent::new(&self.options.file, self.content);
+                let intent = intent::of(&self.wishes.file, self.content, intent::new_nonce());
                 intent::write(&self.intents, &intent)?;
                 self.commit(&intent.nonce);
                 Ok(Seen::Remembered(intent))
@@ -189,11 +251,7 @@ impl<'a> Run<'a> {
 
     async fn find_deployment(&mut self, nonce: Nonce) -> Outcome<Seen> {
         let owner = self.key.address();
-        let query = DeploymentQuery::ByNonce { owner, nonce };
-        let answer = self.chain.query::<Deployments>(&query).await?.answer;
-        let DeploymentAnswer::ByNonce(found) = answer else {
-            return Err(other_kind());
-        };
+        let found = self.chain.deployment_by_nonce(owner, nonce).await?;
         // An update is committed to under a nonce of its own.
         if let Some(found) = found
             .as_ref()
@@ -214,7 +272,8 @@ impl<'a> Run<'a> {
     }
 
     async fn create(&mut self, nonce: Nonce) -> Outcome<Seen> {
-        let deposit = self.options.deposit;
+        self.check_that_somebody_could_run_it().await?;
+        let deposit = self.wishes.deposit;
         self.step(format!(
             "ordering {} group(s), {} into escrow",
             self.groups.len(),
@@ -228,6 +287,7 @@ impl<'a> Run<'a> {
             award: Award::Tenant,
         };
         let calls = vec![call::<Deployments>(&create)];
+        self.is_order_out = true;
         self.chain.submit(&self.key, calls).await?;
         Ok(Seen::Sent)
     }
@@ -237,22 +297,14 @@ impl<'a> Run<'a> {
             deployment,
             group: u32::try_from(index + 1).unwrap_or(u32::MAX),
         };
-        let query = DeploymentQuery::Group { group: id };
-        match self.chain.query::<Deployments>(&query).await?.answer {
-            DeploymentAnswer::Group(Some(group)) => {
-                let order = group.newest_order();
-                let state = group.state;
-                Ok(Seen::Group(index, GroupSeen { order, state }))
-            }
-            _ => Err(Failure::not_found(format!("there is no group {id}"))),
-        }
+        let group = self.chain.group(id).await?;
+        let group = group.ok_or_else(|| Failure::not_found(format!("there is no group {id}")))?;
+        let (order, state) = (group.newest_order(), group.state);
+        Ok(Seen::Group(index, GroupSeen { order, state }))
     }
 
     async fn find_lease(&self, lease: LeaseId, index: usize) -> Outcome<Seen> {
-        let query = MarketQuery::Lease { lease };
-        let MarketAnswer::Lease(found) = self.chain.query::<Market>(&query).await?.answer else {
-            return Err(other_kind());
-        };
+        let found = self.chain.lease(lease).await?;
         let active = found.filter(|lease| lease.state == LeaseState::Active);
         let leased = active.map(|lease| Leased {
             lease: lease.id,
@@ -276,47 +328,6 @@ impl<'a> Run<'a> {
             .submit(&self.key, vec![call::<Market>(&accept)])
             .await?;
         Ok(Seen::Sent)
-    }
-
-    /// Waits until every provider that could bid has done so, or the time for it is over and there is a bid.
-    async fn choose(&mut self, order: OrderId, index: usize) -> Outcome<Bid> {
-        let could = could_bid(&self.chain, &self.groups[index].spec).await?;
-        let since = match self.waiting {
-            Some((known, since)) if known == order => since,
-            _ => {
-                self.step(format!(
-                    "waiting for bids on {order} ({} provider(s) could bid)",
-                    could.len()
-                ));
-                if could.is_empty() {
-                    say(
-                        "no provider is what this group asks for; `welkin plan` says why; waiting all the same",
-                    );
-                }
-                self.waiting.insert((order, Instant::now())).1
-            }
-        };
-        let patience = Duration::from_secs(self.options.bid_wait);
-        loop {
-            let mut bids = market::bids(&self.chain, order).await?;
-            self.trouble = None;
-            bids.retain(|bid| bid.state == BidState::Open);
-            bids.sort_by_key(|bid| (bid.rate_uwlk_per_hour, bid.number));
-            let have: BTreeSet<Address> = bids.iter().map(|bid| bid.id.provider).collect();
-            let wanted = match self.options.provider {
-                Some(provider) => bids.iter().find(|bid| bid.id.provider == provider),
-                None => bids.first(),
-            };
-            let all_in = !could.is_empty() && could.is_subset(&have);
-            let is_time = self.options.provider.is_some() || all_in || since.elapsed() >= patience;
-            match wanted {
-                Some(bid) if self.options.choose => {
-                    return ask(&bids).map(|chosen| chosen.unwrap_or_else(|| bid.clone()));
-                }
-                Some(bid) if is_time => return Ok(bid.clone()),
-                _ => tokio::time::sleep(LOOK).await,
-            }
-        }
     }
 
     /// A link to the provider of a lease; the one that was used before, until it fails.
@@ -346,13 +357,14 @@ impl<'a> Run<'a> {
 
     async fn await_ready(&mut self, lease: LeaseId, index: usize) -> Outcome<Seen> {
         self.step(format!("waiting until lease {lease} runs"));
+        let wanted = self.commitment()?.hash;
         loop {
             let status = self.status(lease, index).await?;
-            self.trouble = None;
+            self.works();
             match status.phase {
-                Phase::Ready => {
-                    let urls = status.services.into_iter().flat_map(|service| service.urls);
-                    self.urls.insert(index, urls.collect());
+                Phase::Ready if status.running_manifest == Some(wanted) => {
+                    self.held_up = None;
+                    self.reached.insert(index, Reached::of(&status));
                     return Ok(Seen::Ready(index));
                 }
                 Phase::Failed | Phase::UpdateFailed => {
@@ -362,13 +374,32 @@ impl<'a> Run<'a> {
                     let text = format!("the provider could not run it: {cause}");
                     return Err(Failure::new(code::REFUSED_BY_PROVIDER, text));
                 }
-                _ => tokio::time::sleep(LOOK).await,
+                _ => {
+                    self.hear_what_holds_it_up(lease, &status);
+                    tokio::time::sleep(LOOK).await;
+                }
             }
         }
     }
 
+    /// Says why the application does not run yet: each cause once.
+    fn hear_what_holds_it_up(&mut self, lease: LeaseId, status: &LeaseStatus) {
+        let Some(cause) = what_holds_it_up(status) else {
+            return;
+        };
+        let cause = format!("{cause}; `welkin lease logs {lease}` shows what it writes");
+        if self.held_up.as_ref() != Some(&cause) {
+            self.tell(&cause);
+            self.held_up = Some(cause);
+        }
+    }
+
     async fn until_it_answers(&mut self) -> Outcome {
-        let urls: Vec<String> = self.urls.values().flatten().cloned().collect();
+        let urls: Vec<String> = self
+            .reached
+            .values()
+            .flat_map(|one| one.urls.clone())
+            .collect();
         for url in urls {
             self.step(format!("waiting until {url} answers"));
             while http::status(&url).await.is_none() {
@@ -378,7 +409,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn step(&mut self, doing: impl Into<String>) {
+    pub(super) fn step(&mut self, doing: impl Into<String>) {
         let doing = doing.into();
         if doing != self.doing {
             self.tell(&doing);
@@ -386,15 +417,20 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn tell(&self, text: &str) {
+    pub(super) fn tell(&self, text: &str) {
         say(format!(
             "{:6.1} s  {text}",
             self.began.elapsed().as_secs_f64()
         ));
     }
 
+    /// What failed works again.
+    pub(super) fn works(&mut self) {
+        self.trouble = None;
+    }
+
     /// Says once what fails, and lets a moment pass.
-    async fn try_on(&mut self, failure: &Failure) {
+    pub(super) async fn try_on(&mut self, failure: &Failure) {
         if self.trouble.is_none() {
             self.tell(&format!("{failure}; trying on"));
         }
@@ -404,20 +440,29 @@ impl<'a> Run<'a> {
         tokio::time::sleep(LOOK).await;
     }
 
+    /// How long it may take.
+    pub fn limit(&self) -> Duration {
+        self.wishes.limit
+    }
+
     /// What it is about, for messages.
     pub fn doing(&self) -> &str {
         &self.doing
     }
 
-    /// What fails at the moment, for messages.
+    /// What fails or is held up at the moment, for messages.
     pub fn trouble(&self) -> String {
         let text = |trouble: &String| format!(" ({trouble})");
-        self.trouble.as_ref().map(text).unwrap_or_default()
+        let trouble = self.trouble.as_ref().or(self.held_up.as_ref());
+        trouble.map(text).unwrap_or_default()
     }
 
     fn in_the_way(&self, obstacle: Obstacle) -> Failure {
-        let file = self.options.file.display();
+        let file = self.wishes.file.display();
         match obstacle {
+            Obstacle::Ended => Failure::usage(format!(
+                "the deployment has ended meanwhile; `welkin deploy {file}` makes a new one"
+            )),
             Obstacle::FileChanged(id) => Failure::usage(format!(
                 "{file} was changed since it became deployment {id}; `welkin deployment update {id} {file}` replaces \
                  what runs, `welkin deployment close {id}` ends it"
@@ -440,8 +485,14 @@ impl<'a> Run<'a> {
 
     /// Says what exists, and what it costs.
     pub fn say_what_exists(&self) {
+        let file = self.wishes.file.display();
         let Some(deployment) = self.facts.deployment() else {
-            say("nothing was ordered and nothing is paid for, as far as this program knows");
+            match self.is_order_out {
+                true => say(format!(
+                    "an order was sent and may still get into a block; `welkin deploy {file}` finds it and continues"
+                )),
+                false => say("nothing was ordered and nothing is paid for"),
+            }
             return;
         };
         // What is in the way says itself what to do, and comes before the leases were looked for.
@@ -453,67 +504,45 @@ impl<'a> Run<'a> {
         }
         let leases = self.facts.leases();
         say(format!(
-            "deployment {deployment} exists with {} lease(s) found so far, for {} an hour; `welkin deploy {}` \
+            "deployment {deployment} exists with {} lease(s) found so far, for {} an hour; `welkin deploy {file}` \
              continues, `welkin deployment close {deployment}` ends it",
             leases.len(),
             tokens(rate(&leases)),
-            self.options.file.display()
         ));
     }
+}
+
+impl Reached {
+    fn of(status: &LeaseStatus) -> Reached {
+        let ports = status.services.iter().flat_map(|one| &one.ports);
+        Reached {
+            urls: status
+                .services
+                .iter()
+                .flat_map(|one| one.urls.clone())
+                .collect(),
+            ports: ports.map(port_for_people).collect(),
+        }
+    }
+}
+
+/// Where a port is reached, like `tcp://host:31000`.
+pub fn port_for_people(port: &ForwardedPort) -> String {
+    let kind = format!("{:?}", port.protocol).to_lowercase();
+    format!("{kind}://{}:{}", port.host, port.external_port)
+}
+
+fn what_holds_it_up(status: &LeaseStatus) -> Option<String> {
+    let of_services = status.services.iter().filter_map(|service| {
+        let message = service.message.as_ref()?;
+        Some(format!("{}: {message}", service.name))
+    });
+    let causes: Vec<String> = status.failure.iter().cloned().chain(of_services).collect();
+    (!causes.is_empty()).then(|| causes.join("; "))
 }
 
 fn rate(leases: &[Leased]) -> u64 {
     leases.iter().fold(0u64, |sum, one| {
         sum.saturating_add(one.rate_uwlk_per_hour.0)
     })
-}
-
-/// The providers that are what the group asks for. Whether they have room, only they know.
-async fn could_bid(chain: &Chain, spec: &GroupSpec) -> Outcome<BTreeSet<Address>> {
-    let mut could = BTreeSet::new();
-    for view in provider::all(chain).await? {
-        let one = view.provider;
-        if one.status != ProviderStatus::Active {
-            continue;
-        }
-        let signed = provider::attestations(chain, one.address).await?;
-        if provider_mismatches(spec, &one.profile.attributes, &signed).is_empty() {
-            could.insert(one.address);
-        }
-    }
-    Ok(could)
-}
-
-fn ask(bids: &[Bid]) -> Outcome<Option<Bid>> {
-    use std::io::IsTerminal;
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage(
-            "--choose asks on a terminal; give --provider instead",
-        ));
-    }
-    let items: Vec<String> = bids
-        .iter()
-        .map(|bid| {
-            format!(
-                "{}  {} an hour",
-                bid.id.provider,
-                tokens(bid.rate_uwlk_per_hour.0)
-            )
-        })
-        .collect();
-    let chosen = dialoguer::Select::new()
-        .with_prompt("Which bid")
-        .items(&items)
-        .default(0)
-        .interact();
-    chosen
-        .map(|index| bids.get(index).cloned())
-        .map_err(|error| Failure::new(code::FAILED, format!("no bid was chosen: {error}")))
-}
-
-fn other_kind() -> Failure {
-    Failure::new(
-        code::FAILED,
-        "the chain's answer is of another kind than was asked for",
-    )
 }

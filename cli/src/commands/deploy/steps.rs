@@ -98,9 +98,20 @@ pub enum Step {
     Stop(Obstacle),
 }
 
-/// Why `deploy` cannot go on.
+/// What a run is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// The file runs: whatever is missing for that is made, a deployment too.
+    Deploy,
+    /// A deployment that is there runs what it commits to. Its ended groups are let be.
+    Update,
+}
+
+/// Why a run cannot go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle {
+    /// The deployment that was to be updated has ended.
+    Ended,
     /// The file was changed since it became this deployment.
     FileChanged(DeploymentId),
     /// The deployment was updated since, to something else.
@@ -147,6 +158,7 @@ struct GroupFacts {
 /// What is known so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
+    goal: Goal,
     content: Hash,
     intent: Option<Intent>,
     deployment: Look<Ordered>,
@@ -155,8 +167,9 @@ pub struct Facts {
 
 impl Facts {
     /// What a run knows when it starts: the file, and what an earlier run left on the disk.
-    pub fn new(content: Hash, groups: usize, intent: Option<Intent>) -> Facts {
+    pub fn new(goal: Goal, content: Hash, groups: usize, intent: Option<Intent>) -> Facts {
         Facts {
+            goal,
             content,
             intent,
             deployment: Look::Due,
@@ -189,11 +202,16 @@ impl Facts {
             return Step::Remember;
         };
         let is_this_file = intent.content == self.content;
+        let ended = |found: &Ordered| !found.lives;
         match &self.deployment {
             Look::Due => Step::FindDeployment(intent.nonce),
+            Look::Nothing if self.goal == Goal::Update => Step::Stop(Obstacle::Ended),
+            Look::Found(found) if ended(found) && self.goal == Goal::Update => {
+                Step::Stop(Obstacle::Ended)
+            }
             Look::Nothing if is_this_file => Step::Create(intent.nonce),
             Look::Nothing => Step::Remember,
-            Look::Found(found) if !found.lives => Step::Remember,
+            Look::Found(found) if ended(found) => Step::Remember,
             Look::Found(found) if !is_this_file => Step::Stop(Obstacle::FileChanged(found.id)),
             Look::Found(found) if !found.is_this_version => {
                 Step::Stop(Obstacle::OtherVersion(found.id))
@@ -204,7 +222,8 @@ impl Facts {
 
     fn next_of_groups(&self, deployment: DeploymentId) -> Step {
         let groups = || self.groups.iter().enumerate();
-        let lease = groups().find_map(|(index, facts)| facts.next_of_lease(deployment, index));
+        let lease =
+            groups().find_map(|(index, facts)| facts.next_of_lease(self.goal, deployment, index));
         let manifest = || groups().find_map(|(index, facts)| facts.next_of_manifest(index));
         let ready = || {
             groups().find_map(|(index, facts)| match facts.lease {
@@ -221,7 +240,7 @@ impl Facts {
     pub fn learn(&mut self, seen: Seen) {
         match seen {
             Seen::Remembered(intent) => {
-                *self = Facts::new(self.content, self.groups.len(), Some(intent));
+                *self = Facts::new(self.goal, self.content, self.groups.len(), Some(intent));
             }
             Seen::Deployment(found) => self.deployment = Look::of(found),
             Seen::Group(index, group) => self.group(index).group = Look::Found(group),
@@ -252,7 +271,7 @@ impl Facts {
 }
 
 impl GroupFacts {
-    fn next_of_lease(&self, deployment: DeploymentId, index: usize) -> Option<Step> {
+    fn next_of_lease(&self, goal: Goal, deployment: DeploymentId, index: usize) -> Option<Step> {
         let Look::Found(group) = self.group else {
             return Some(Step::FindGroup(deployment, index));
         };
@@ -261,6 +280,7 @@ impl GroupFacts {
             Look::Nothing if group.state == GroupState::Open => {
                 Some(Step::TakeBid(group.order, index))
             }
+            Look::Nothing if goal == Goal::Update => None,
             Look::Nothing => Some(Step::Stop(Obstacle::GroupEnded(group.order, group.state))),
             Look::Found(_) => None,
         }

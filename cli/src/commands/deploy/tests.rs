@@ -8,7 +8,7 @@ use welkin_modules::deployment::types::{GroupState, Nonce};
 use welkin_modules::ids::{DeploymentId, OrderId};
 use welkin_runtime::{Address, Amount, Hash};
 
-use super::steps::{Facts, GroupSeen, Intent, Leased, Obstacle, Ordered, Seen, Step};
+use super::steps::{Facts, Goal, GroupSeen, Intent, Leased, Obstacle, Ordered, Seen, Step};
 
 const FILE: Hash = Hash([1; 32]);
 const CHANGED_FILE: Hash = Hash([2; 32]);
@@ -173,7 +173,17 @@ fn run(
     groups: usize,
     faults: &mut impl Iterator<Item = Fault>,
 ) -> End {
-    let mut facts = Facts::new(content, groups, world.disk.clone());
+    run_for(Goal::Deploy, world, content, groups, faults)
+}
+
+fn run_for(
+    goal: Goal,
+    world: &mut World,
+    content: Hash,
+    groups: usize,
+    faults: &mut impl Iterator<Item = Fault>,
+) -> End {
+    let mut facts = Facts::new(goal, content, groups, world.disk.clone());
     let mut refused = None;
     for _ in 0..MANY {
         let step = facts.next();
@@ -342,7 +352,7 @@ fn a_refusal_that_has_another_cause_ends_the_run() {
         .as_ref()
         .map(|intent| intent.nonce)
         .expect("remembered");
-    let mut facts = Facts::new(FILE, 1, world.disk.clone());
+    let mut facts = Facts::new(Goal::Deploy, FILE, 1, world.disk.clone());
     facts.learn(Seen::Deployment(None));
     assert_eq!(facts.next(), Step::Create(nonce));
     facts.learn(Seen::Sent);
@@ -350,4 +360,34 @@ fn a_refusal_that_has_another_cause_ends_the_run() {
     facts.learn(Seen::Deployment(None));
     // The very step that was refused: the caller gives the refusal out instead of asking for ever.
     assert_eq!(facts.next(), Step::Create(nonce));
+}
+
+#[test]
+fn an_update_makes_no_deployment_in_the_place_of_one_that_ended() {
+    let mut world = World::default();
+    run(&mut world, FILE, 1, &mut undisturbed());
+    world
+        .deployments
+        .values_mut()
+        .for_each(|one| one.lives = false);
+    let before = world.clone();
+    let end = run_for(Goal::Update, &mut world, FILE, 1, &mut undisturbed());
+    assert_eq!(end, End::Stopped(Obstacle::Ended));
+    assert_eq!(world, before);
+}
+
+#[test]
+fn an_update_lets_a_paused_group_be_and_brings_the_others_to_the_new_version() {
+    let mut world = World::default();
+    run(&mut world, FILE, 2, &mut undisturbed());
+    let placed = world.deployments.values_mut().next().expect("was made");
+    let (paused, running) = placed.groups.split_at_mut(1);
+    (paused[0].is_leased, paused[0].is_paused) = (false, true);
+    // What the provider has is not what the chain commits to any more.
+    (paused[0].has_manifest, running[0].has_manifest) = (false, false);
+    let end = run_for(Goal::Update, &mut world, FILE, 2, &mut undisturbed());
+    assert_eq!(end, End::Done(DeploymentId(1)));
+    let groups = &world.deployments.values().next().expect("is there").groups;
+    let have: Vec<bool> = groups.iter().map(|group| group.has_manifest).collect();
+    assert_eq!(have, [false, true]);
 }

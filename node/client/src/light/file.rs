@@ -26,7 +26,8 @@ pub(super) fn load(file: &Path, empty: &Trusted) -> Result<Option<Trusted>, Clie
 
 /// Writes the file, with what other processes wrote to it meanwhile: nothing in it goes back.
 pub(super) fn save(file: &Path, mut trusted: Trusted) -> Result<(), ClientError> {
-    let _lock = files::lock(&file.with_extension("lock"))?;
+    let lock = file.with_extension("lock");
+    let _lock = files::lock(&lock).map_err(|error| files::failed(&lock, &error))?;
     if let Some(stored) = load(file, &trusted)? {
         trusted.merge(stored);
     }

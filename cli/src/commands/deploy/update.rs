@@ -1,0 +1,131 @@
+//! `welkin deployment update`: commits to a new version of the file, and brings it to the leases as `deploy` does.
+
+use std::time::Duration;
+
+use welkin_client::call;
+use welkin_modules::deployment::Deployments;
+use welkin_modules::deployment::types::{Call, Deployment, DeploymentState, Group, GroupState};
+use welkin_modules::ids::DeploymentId;
+use welkin_provider_api::manifest::{Built, check_fit};
+use welkin_runtime::crypto::SigningKey;
+
+use super::intent;
+use super::run::{Run, Wishes};
+use super::steps::Goal;
+use super::{Deployed, conclude};
+use crate::args::Update;
+use crate::commands::sdl;
+use crate::context::Context;
+use crate::failure::{Failure, Outcome, code};
+
+/// Updates a deployment.
+pub async fn run(context: &Context, options: Update) -> Outcome {
+    let read = sdl::read(&options.file, options.strict)?;
+    let built = sdl::groups(&read, options.price_as_uwlk)?;
+    let wishes = Wishes {
+        file: options.file,
+        deposit: 0,
+        bid_wait: Duration::from_secs(options.bid_wait),
+        provider: None,
+        choose: false,
+        limit: Duration::from_secs(options.timeout),
+    };
+    let chain = context.chain().await?;
+    let mut run = Run::new(context, chain, Goal::Update, built, wishes).await?;
+    conclude(context, &mut run, async |run| run.update(options.id).await).await
+}
+
+impl Run {
+    async fn update(&mut self, id: DeploymentId) -> Outcome<Deployed> {
+        self.step(format!("updating deployment {id}"));
+        loop {
+            match self.commit_on_chain(id).await {
+                Ok(known) => {
+                    self.works();
+                    self.follow(known.nonce)?;
+                    return self.finish().await;
+                }
+                // What was sent has a sequence of its own, and the next look shows whether it was executed.
+                Err(failure) if failure.is_temporary || failure.code == code::TIMED_OUT => {
+                    self.try_on(&failure).await;
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    /// Commits to the file's content, unless the deployment does so already.
+    async fn commit_on_chain(&mut self, id: DeploymentId) -> Outcome<Deployment> {
+        let known = self.chain.deployment(id).await?.ok_or_else(|| {
+            Failure::not_found(format!(
+                "there is no deployment {id}; `welkin deployment list` lists yours"
+            ))
+        })?;
+        self.check_owner(&known)?;
+        let groups = self.chain.groups(id).await?;
+        self.check_groups(id, &groups)?;
+        // The same content under the nonce of the running version is what runs already.
+        let same = sdl::commitment(&self.groups, &self.chain, &self.key, &known.version_nonce);
+        if same.hash == known.commitment {
+            return Ok(known);
+        }
+        let nonce = intent::new_nonce();
+        let update = Call::Update {
+            deployment: id,
+            commitment: sdl::commitment(&self.groups, &self.chain, &self.key, &nonce).hash,
+            nonce,
+        };
+        let calls = vec![call::<Deployments>(&update)];
+        let receipt = self.chain.submit(&self.key, calls).await?;
+        self.step(format!(
+            "committed to the new version in block {}",
+            receipt.height
+        ));
+        Ok(known)
+    }
+
+    fn check_owner(&self, known: &Deployment) -> Outcome {
+        let id = known.id;
+        let own = SigningKey::address(&self.key);
+        if known.owner != own {
+            let owner = known.owner;
+            return Err(Failure::usage(format!(
+                "deployment {id} is {owner}'s, and this key is {own}'s; --key names another"
+            )));
+        }
+        if known.state != DeploymentState::Active {
+            let file = self.wishes.file.display();
+            return Err(Failure::usage(format!(
+                "deployment {id} has ended; `welkin deploy {file}` makes a new one"
+            )));
+        }
+        Ok(())
+    }
+
+    /// What the providers would have to refuse is not committed to.
+    fn check_groups(&self, id: DeploymentId, groups: &[Group]) -> Outcome {
+        let file = self.wishes.file.display();
+        let has_same_names = groups.len() == self.groups.len()
+            && groups
+                .iter()
+                .zip(&self.groups)
+                .all(|(old, new)| old.spec.name == new.spec.name);
+        if !has_same_names {
+            let text = format!(
+                "deployment {id} has other groups than {file}; close it and deploy the file anew"
+            );
+            return Err(Failure::usage(text));
+        }
+        let open = |(group, _): &(&Group, &Built)| group.state != GroupState::Closed;
+        for (group, built) in groups.iter().zip(&self.groups).filter(open) {
+            check_fit(&built.manifest, &group.spec).map_err(|error| {
+                Failure::usage(format!(
+                    "{file} does not fit what group {:?} of deployment {id} leased, and nothing was changed: {error}; \
+                     ask for no more than that, or close the deployment and deploy the file anew",
+                    group.spec.name
+                ))
+            })?;
+        }
+        Ok(())
+    }
+}

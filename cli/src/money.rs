@@ -1,0 +1,134 @@
+//! What an escrow account means to its owner: for how long the money lasts, and what comes then.
+
+use welkin_modules::escrow::types::{AccountState, AccountView};
+use welkin_modules::ids::DeploymentId;
+use welkin_runtime::Time;
+
+use crate::output::{pairs, tokens};
+
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
+/// How an account stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing is paid for.
+    Idle,
+    /// It pays, and its money lasts so many nanoseconds more.
+    Pays(u64),
+    /// Its money is used up; it ends in so many nanoseconds.
+    Exhausted(u64),
+    /// Its grace is used up too.
+    Closing,
+    /// It is over.
+    Closed,
+}
+
+impl Standing {
+    /// How an account stands at this time.
+    pub fn of(view: &AccountView, now: Time) -> Standing {
+        let account = &view.account;
+        match account.state {
+            AccountState::Closed => Standing::Closed,
+            _ if view.closing => Standing::Closing,
+            AccountState::Exhausted => {
+                Standing::Exhausted(account.closes_at.map_or(0, |ends| ends.nanos_since(now)))
+            }
+            AccountState::Open => account
+                .due
+                .map_or(Standing::Idle, |due| Standing::Pays(due.nanos_since(now))),
+        }
+    }
+
+    /// In a word or two, for tables.
+    pub fn short(self) -> String {
+        match self {
+            Standing::Idle => "-".to_owned(),
+            Standing::Pays(nanos) => duration(nanos),
+            Standing::Exhausted(nanos) => format!("used up, ends in {}", duration(nanos)),
+            Standing::Closing => "used up, ends now".to_owned(),
+            Standing::Closed => "over".to_owned(),
+        }
+    }
+
+    /// What its owner should know when the money is or will soon be used up.
+    pub fn warning(self, deployment: DeploymentId) -> Option<String> {
+        let remedy = format!("`welkin deployment deposit {deployment} UWLK` adds some");
+        match self {
+            Standing::Exhausted(nanos) => Some(format!(
+                "the money of deployment {deployment} is used up: it ends in {}; {remedy}",
+                duration(nanos)
+            )),
+            Standing::Closing => Some(format!(
+                "the money of deployment {deployment} is used up, and its time of grace too: the chain ends it now"
+            )),
+            Standing::Idle | Standing::Pays(_) | Standing::Closed => None,
+        }
+    }
+}
+
+/// The money of an account for people.
+pub fn for_people(view: &AccountView, now: Time) -> String {
+    let account = &view.account;
+    let mut rows = Vec::new();
+    let standing = Standing::of(view, now);
+    match standing {
+        Standing::Closed => rows.push(("paid back", tokens(account.refunded.0))),
+        _ => rows.extend([
+            ("left", tokens(view.free_uwlk.0)),
+            ("lasts", standing.short()),
+            (
+                "costs",
+                format!("{} an hour", tokens(account.rate_uwlk_per_hour.0)),
+            ),
+            (
+                "earned",
+                format!(
+                    "{} by providers, not yet withdrawn",
+                    tokens(view.earned_uwlk.0)
+                ),
+            ),
+            (
+                "prepaid",
+                format!(
+                    "{}, comes back when you close it",
+                    tokens(account.prepaid.0)
+                ),
+            ),
+        ]),
+    }
+    rows.push(("deposited", tokens(account.deposited.0)));
+    rows.push(("paid", tokens(account.paid.0)));
+    let mut text = pairs(&rows);
+    if let Some(warning) = standing.warning(view.deployment) {
+        text.push_str(&format!("{warning}\n"));
+    }
+    text
+}
+
+/// A length of time for people: the two largest units that it has.
+pub fn duration(nanos: u64) -> String {
+    let seconds = nanos / NANOS_PER_SECOND;
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min {} s", seconds % 60),
+        (0, _, _) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_has_its_two_largest_units() {
+        let of = |seconds: u64| duration(seconds * NANOS_PER_SECOND + 1);
+        assert_eq!(of(0), "0 s");
+        assert_eq!(of(59), "59 s");
+        assert_eq!(of(61), "1 min 1 s");
+        assert_eq!(of(3_600), "1 h 0 min");
+        assert_eq!(of(86_399), "23 h 59 min");
+        assert_eq!(of(90_000), "1 d 1 h");
+    }
+}
