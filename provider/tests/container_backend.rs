@@ -4,12 +4,16 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use welkin_modules::ids::LeaseId;
 use welkin_provider::backend::container::{Config, ContainerBackend};
 use welkin_provider::backend::*;
@@ -335,6 +339,73 @@ async fn commands_have_input_an_exit_code_and_a_terminal() {
         backend.exec(key(1), missing).await,
         Err(BackendError::Missing(_))
     ));
+}
+
+/// Handles of the command that runs in a replica, and of what it started.
+fn command_on_the_host(engine: &Engine) -> Vec<OwnedFd> {
+    let containers = engine.get("/containers/json");
+    let ids = containers.as_array().unwrap().iter();
+    let commands: Vec<String> = ids
+        .flat_map(|one| {
+            let seen = engine.get(&format!("/containers/{}/json", one["Id"].as_str().unwrap()));
+            seen["ExecIDs"].as_array().cloned().unwrap_or_default()
+        })
+        .map(|id| id.as_str().unwrap().to_owned())
+        .collect();
+    let mut handles = Vec::new();
+    for command in commands {
+        let seen = engine.get(&format!("/exec/{command}/json"));
+        if seen["Running"] != true {
+            continue;
+        }
+        let leader = seen["Pid"].as_i64().unwrap();
+        let children =
+            std::fs::read_to_string(format!("/proc/{leader}/task/{leader}/children")).unwrap();
+        let children = children.split_whitespace().map(|pid| pid.parse().unwrap());
+        for process in children.chain([i32::try_from(leader).unwrap()]) {
+            let process = Pid::from_raw(process).unwrap();
+            handles.push(pidfd_open(process, PidfdFlags::empty()).unwrap());
+        }
+    }
+    handles
+}
+
+#[tokio::test]
+async fn a_command_and_what_it_started_end_when_nobody_hears_it_any_more() {
+    let Some(engine) = Engine::start() else {
+        return;
+    };
+    let backend = engine.backend(1).await;
+    backend.apply(&lease(1)).await.unwrap();
+    let before = seen(&backend, key(1)).await;
+    let waits = "sleep 4000 & echo started; wait";
+    let deaf = format!("trap '' HUP; {waits}");
+    for (tty, line) in [(None, waits), (Some((80, 24)), waits), (None, &deaf)] {
+        let request = ExecRequest {
+            service: "web".to_owned(),
+            replica: 0,
+            command: ["sh", "-c", line].map(str::to_owned).to_vec(),
+            tty,
+        };
+        let mut session = backend.exec(key(1), request).await.unwrap();
+        let said = session.output.recv().await.unwrap().unwrap();
+        assert!(matches!(said, ExecOutput::Stdout(bytes) if bytes.starts_with(b"started")));
+        let processes = command_on_the_host(&engine);
+        assert_eq!(processes.len(), 2, "the shell and what it started");
+        drop(session);
+        for process in processes {
+            let ended = tokio::task::spawn_blocking(move || {
+                let mut asked = [PollFd::new(&process, PollFlags::IN)];
+                let minute = Timespec::try_from(Duration::from_secs(60)).unwrap();
+                poll(&mut asked, Some(&minute)).unwrap()
+            });
+            assert_eq!(ended.await.unwrap(), 1, "it has ended");
+        }
+    }
+    assert_eq!(seen(&backend, key(1)).await, before, "the rest runs on");
+    let findings = backend.doctor().await;
+    let commands = findings.iter().find(|one| one.subject == "remote commands");
+    assert!(commands.is_some_and(|one| one.healthy), "{findings:?}");
 }
 
 #[tokio::test]

@@ -270,7 +270,8 @@ pub enum ExecOutput {
     Exit(i64),
 }
 
-/// A running command. Dropping the sender of its input ends that input.
+/// A running command. Dropping the sender of its input ends that input; dropping the receiver of its output ends the
+/// command and what it started.
 pub struct ExecSession {
     /// Into the command; bounded, so that a slow command slows its tenant.
     pub input: mpsc::Sender<ExecInput>,

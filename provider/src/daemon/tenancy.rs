@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use futures::{SinkExt, StreamExt};
 use tokio::sync::{Notify, broadcast};
 use tokio::time::{Instant, timeout_at};
 use welkin_modules::ids::LeaseId;
@@ -378,14 +378,15 @@ impl Tenancy for Gateway {
     }
 }
 
-/// A back end's session in the channel's words.
+/// A back end's session in the channel's words. Dropping the output ends the command; with the input nothing more comes
+/// for it.
 fn joined(session: ExecSession) -> Exec {
     let ExecSession {
         input: to_command,
-        mut output,
+        output,
     } = session;
     let (input, mut from_tenant) = futures::channel::mpsc::channel::<Input>(8);
-    let pump = tokio::spawn(async move {
+    tokio::spawn(async move {
         while let Some(message) = from_tenant.next().await {
             let message = match message {
                 Input::Stdin(bytes) => ExecInput::Stdin(Bytes::from(bytes)),
@@ -397,25 +398,19 @@ fn joined(session: ExecSession) -> Exec {
             }
         }
     });
-    let (mut sender, receiver) = futures::channel::mpsc::channel(8);
-    tokio::spawn(async move {
-        while let Some(piece) = output.recv().await {
-            let message = match piece {
-                Ok(ExecOutput::Stdout(bytes)) => Output::Stdout(bytes.to_vec()),
-                Ok(ExecOutput::Stderr(bytes)) => Output::Stderr(bytes.to_vec()),
-                Ok(ExecOutput::Exit(code)) => Output::Exit {
-                    code: i32::try_from(code).unwrap_or(255),
-                },
-                Err(error) => Output::Failed(from_backend(error)),
-            };
-            if sender.send(message).await.is_err() {
-                break;
-            }
-        }
-        pump.abort();
+    let output = stream::unfold(output, |mut output| async move {
+        let message = match output.recv().await? {
+            Ok(ExecOutput::Stdout(bytes)) => Output::Stdout(bytes.to_vec()),
+            Ok(ExecOutput::Stderr(bytes)) => Output::Stderr(bytes.to_vec()),
+            Ok(ExecOutput::Exit(code)) => Output::Exit {
+                code: i32::try_from(code).unwrap_or(255),
+            },
+            Err(error) => Output::Failed(from_backend(error)),
+        };
+        Some((message, output))
     });
     Exec {
-        output: receiver.boxed(),
+        output: output.boxed(),
         input,
     }
 }

@@ -19,6 +19,9 @@
 //! gets 1 KiB of attention, an inquiry 64 KiB, a manifest is read only from somebody who may send
 //! one.
 //!
+//! A caller that closes its side of a stream, or loses the connection, is gone, and what it asked
+//! for ends: a log that is followed, a command that runs.
+//!
 //! [`session`] has these rules as two state machines without input and output. [`ChannelClient`]
 //! and [`serve`] put them on a byte stream.
 

@@ -310,9 +310,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
                 Either::Left((piece, _)) => piece.unwrap_or_else(|| outputs.end()),
                 Either::Right((stopped, _)) => match stopped {
                     Either::Left((Err(error), _)) => return Err(error),
-                    Either::Left((Ok(refusal), _)) | Either::Right((refusal, _)) => {
-                        Output::Failed(refusal)
-                    }
+                    Either::Left((Ok(Stopped::Gone), _)) => return Ok(()),
+                    Either::Left((Ok(Stopped::Refused(refusal)), _))
+                    | Either::Right((refusal, _)) => Output::Failed(refusal),
                 },
             };
             let Ok(bytes) = outputs.send(&piece) else {
@@ -391,14 +391,23 @@ fn pieces(output: Output) -> Vec<Output> {
     }
 }
 
-/// Passes input on for as long as there is any. Ends only when there is a reason to stop.
+/// Why no more is taken from the tenant.
+enum Stopped {
+    /// It did not keep to the protocol.
+    Refused(Refusal),
+    /// It closed the stream, or the connection is lost: there is nobody to hear the rest.
+    Gone,
+}
+
+/// Passes input on for as long as there is any, and watches for the tenant's going where there is none. Ends only when
+/// there is a reason to stop.
 async fn take_input<S: AsyncRead + Unpin>(
     reader: &mut ReadHalf<S>,
     session: &mut ServerSession,
     input: Option<mpsc::Sender<Input>>,
-) -> Result<Refusal, FrameError> {
+) -> Result<Stopped, FrameError> {
     let mut input = input;
-    loop {
+    while session.limit().is_some() {
         match receive(reader, session).await? {
             Some(Ok(FromTenant::Input(piece))) => {
                 let Some(sink) = &mut input else { continue };
@@ -407,17 +416,16 @@ async fn take_input<S: AsyncRead + Unpin>(
                     input = None;
                 }
             }
-            Some(Ok(_)) => return Ok(ProtocolError::OutOfTurn.into()),
-            Some(Err(refusal)) => return Ok(refusal),
-            // The tenant says no more, but listens.
-            None => {
-                if let Some(sink) = &mut input {
-                    let _ = sink.send(Input::StdinEnd).await;
-                }
-                std::future::pending::<()>().await;
-            }
+            Some(Ok(_)) => return Ok(Stopped::Refused(ProtocolError::OutOfTurn.into())),
+            Some(Err(refusal)) => return Ok(Stopped::Refused(refusal)),
+            // What a command's input ends with is said (`Input::StdinEnd`), so this is not it.
+            None => return Ok(Stopped::Gone),
         }
     }
+    Ok(match reader.read(&mut [0]).await? {
+        0 => Stopped::Gone,
+        _ => Stopped::Refused(ProtocolError::OutOfTurn.into()),
+    })
 }
 
 /// Whether there was patience enough to write it.

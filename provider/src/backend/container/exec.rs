@@ -1,15 +1,18 @@
 //! Commands in a container, with input, a terminal and an exit code.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use bollard::container::LogOutput;
 use bollard::exec::{CreateExecOptions, ResizeExecOptions, StartExecOptions, StartExecResults};
 use futures::StreamExt;
-use tokio::io::AsyncWriteExt;
+use futures::stream::BoxStream;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
+use super::ending;
 use super::engine::{Engine, error};
-use crate::backend::{BackendError, ExecInput, ExecOutput, ExecRequest, ExecSession};
+use crate::backend::{BackendError, ExecInput, ExecOutput, ExecRequest, ExecSession, LOG};
 
 /// Pieces in each direction that wait before the sender waits.
 const QUEUE: usize = 16;
@@ -23,47 +26,78 @@ pub(super) async fn start(
     container: &str,
     request: ExecRequest,
 ) -> Result<ExecSession, BackendError> {
-    let options = CreateExecOptions {
-        attach_stdin: Some(true),
-        attach_stdout: Some(true),
-        attach_stderr: Some(true),
-        tty: Some(request.tty.is_some()),
-        cmd: Some(request.command),
-        ..Default::default()
-    };
-    let id = engine
-        .api
-        .create_exec(container, options)
-        .await
-        .map_err(error)?
-        .id;
-    let options = StartExecOptions {
-        detach: false,
-        tty: request.tty.is_some(),
-        output_capacity: None,
-    };
-    let StartExecResults::Attached {
-        mut output,
-        mut input,
-    } = engine
-        .api
-        .start_exec(&id, Some(options))
-        .await
-        .map_err(error)?
-    else {
-        return Err(BackendError::Engine(
-            "the engine ran the command detached".to_owned(),
-        ));
-    };
-    if let Some(size) = request.tty {
-        // The command may have ended already; then its size does not matter.
-        let _ = resize(engine, &id, size).await;
+    let (command, output, input) = Command::start(engine, container, request).await?;
+    let (to_command, from_tenant) = mpsc::channel(QUEUE);
+    let (to_tenant, from_command) = mpsc::channel(QUEUE);
+    let writer = tokio::spawn(command.clone().pass_in(from_tenant, input));
+    tokio::spawn(async move {
+        let outcome = pass_out(output, &to_tenant).await;
+        writer.abort();
+        match outcome {
+            Passed::All => {
+                let code = command.exit_code().await.map(ExecOutput::Exit);
+                let _ = to_tenant.send(code).await;
+            }
+            Passed::NotAll => command.end().await,
+        }
+    });
+    Ok(ExecSession {
+        input: to_command,
+        output: from_command,
+    })
+}
+
+/// A command that was started.
+#[derive(Clone)]
+struct Command {
+    engine: Engine,
+    container: String,
+    id: String,
+}
+
+type FromCommand = BoxStream<'static, Result<LogOutput, bollard::errors::Error>>;
+type IntoCommand = Pin<Box<dyn AsyncWrite + Send>>;
+
+impl Command {
+    async fn start(
+        engine: &Engine,
+        container: &str,
+        request: ExecRequest,
+    ) -> Result<(Command, FromCommand, IntoCommand), BackendError> {
+        let options = CreateExecOptions {
+            attach_stdin: Some(true),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            tty: Some(request.tty.is_some()),
+            cmd: Some(request.command),
+            ..Default::default()
+        };
+        let created = engine.api.create_exec(container, options).await;
+        let command = Command {
+            engine: engine.clone(),
+            container: container.to_owned(),
+            id: created.map_err(error)?.id,
+        };
+        let options = StartExecOptions {
+            detach: false,
+            tty: request.tty.is_some(),
+            output_capacity: None,
+        };
+        let started = engine.api.start_exec(&command.id, Some(options)).await;
+        let StartExecResults::Attached { output, input } = started.map_err(error)? else {
+            return Err(BackendError::Engine(
+                "the engine ran the command detached".to_owned(),
+            ));
+        };
+        if let Some(size) = request.tty {
+            // The command may have ended already; then its size does not matter.
+            let _ = command.resize(size).await;
+        }
+        Ok((command, output, input))
     }
 
-    let (to_command, mut from_tenant) = mpsc::channel(QUEUE);
-    let (to_tenant, from_command) = mpsc::channel(QUEUE);
-    let (writer_engine, writer_id) = (engine.clone(), id.clone());
-    let writer = tokio::spawn(async move {
+    /// Passes on what the tenant says, until it says no more.
+    async fn pass_in(self, mut from_tenant: mpsc::Receiver<ExecInput>, mut input: IntoCommand) {
         while let Some(piece) = from_tenant.recv().await {
             let outcome = match piece {
                 ExecInput::Stdin(bytes) => match input.write_all(&bytes).await {
@@ -72,7 +106,7 @@ pub(super) async fn start(
                 },
                 ExecInput::StdinEnd => input.shutdown().await,
                 ExecInput::Resize(columns, rows) => {
-                    let _ = resize(&writer_engine, &writer_id, (columns, rows)).await;
+                    let _ = self.resize((columns, rows)).await;
                     Ok(())
                 }
             };
@@ -81,54 +115,66 @@ pub(super) async fn start(
             }
         }
         let _ = input.shutdown().await;
-    });
-    let engine = engine.clone();
-    tokio::spawn(async move {
-        while let Some(piece) = output.next().await {
-            let piece = match piece {
-                Ok(LogOutput::StdErr { message }) => Ok(ExecOutput::Stderr(message)),
-                Ok(other) => Ok(ExecOutput::Stdout(other.into_bytes())),
-                Err(cause) => Err(error(cause)),
-            };
-            let failed = piece.is_err();
-            if to_tenant.send(piece).await.is_err() || failed {
-                writer.abort();
-                return;
+    }
+
+    /// The command's exit code. The end of its output comes a little before the engine knows that it ended.
+    async fn exit_code(&self) -> Result<i64, BackendError> {
+        for _ in 0..EXIT_TRIES {
+            let seen = self.engine.api.inspect_exec(&self.id).await;
+            let seen = seen.map_err(error)?;
+            match seen.exit_code {
+                Some(code) if seen.running != Some(true) => return Ok(code),
+                _ => tokio::time::sleep(EXIT_PAUSE).await,
             }
         }
-        writer.abort();
-        let _ = to_tenant
-            .send(exit_code(&engine, &id).await.map(ExecOutput::Exit))
-            .await;
-    });
-    Ok(ExecSession {
-        input: to_command,
-        output: from_command,
-    })
-}
+        Err(BackendError::Engine(
+            "the command's exit code is not known".to_owned(),
+        ))
+    }
 
-/// The command's exit code. The end of its output comes a little before the engine knows that it ended.
-async fn exit_code(engine: &Engine, id: &str) -> Result<i64, BackendError> {
-    for _ in 0..EXIT_TRIES {
-        let seen = engine.api.inspect_exec(id).await.map_err(error)?;
-        match seen.exit_code {
-            Some(code) if seen.running != Some(true) => return Ok(code),
-            _ => tokio::time::sleep(EXIT_PAUSE).await,
+    /// Nobody hears it any more.
+    async fn end(&self) {
+        if let Err(cause) = ending::end(&self.engine, &self.container, &self.id).await {
+            tracing::warn!(target: LOG, %cause, container = self.container, "a command runs on without its tenant");
         }
     }
-    Err(BackendError::Engine(
-        "the command's exit code is not known".to_owned(),
-    ))
+
+    async fn resize(&self, (columns, rows): (u16, u16)) -> Result<(), BackendError> {
+        let options = ResizeExecOptions {
+            height: rows,
+            width: columns,
+        };
+        let resized = self.engine.api.resize_exec(&self.id, options).await;
+        resized.map_err(error)
+    }
 }
 
-async fn resize(
-    engine: &Engine,
-    id: &str,
-    (columns, rows): (u16, u16),
-) -> Result<(), BackendError> {
-    let options = ResizeExecOptions {
-        height: rows,
-        width: columns,
-    };
-    engine.api.resize_exec(id, options).await.map_err(error)
+/// How the passing on of output ended.
+enum Passed {
+    /// With the output.
+    All,
+    /// Before it: the tenant is gone, or the engine does not tell.
+    NotAll,
+}
+
+async fn pass_out(
+    mut output: FromCommand,
+    to_tenant: &mpsc::Sender<Result<ExecOutput, BackendError>>,
+) -> Passed {
+    loop {
+        let piece = tokio::select! {
+            piece = output.next() => piece,
+            () = to_tenant.closed() => return Passed::NotAll,
+        };
+        let piece = match piece {
+            None => return Passed::All,
+            Some(Ok(LogOutput::StdErr { message })) => Ok(ExecOutput::Stderr(message)),
+            Some(Ok(other)) => Ok(ExecOutput::Stdout(other.into_bytes())),
+            Some(Err(cause)) => Err(error(cause)),
+        };
+        let is_failed = piece.is_err();
+        if to_tenant.send(piece).await.is_err() || is_failed {
+            return Passed::NotAll;
+        }
+    }
 }

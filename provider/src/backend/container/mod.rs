@@ -5,6 +5,7 @@
 //! starts. What runs is recognised by its labels, so a restarted daemon knows it again, and two providers on one engine
 //! never touch each other's.
 
+mod ending;
 pub mod engine;
 mod exec;
 mod image;
@@ -442,27 +443,79 @@ impl Backend for ContainerBackend {
 
     fn doctor(&self) -> BoxFuture<'_, Vec<Finding>> {
         async {
-            let engine = match self.engine.api.ping().await {
-                Ok(_) => (true, format!("{:?} answers, isolation={}", self.engine.dialect, self.capabilities.isolation)),
-                Err(cause) => (false, format!("it does not answer: {cause}; start it again")),
-            };
-            let network = match self.firewall.lock().await.as_ref() {
-                Some(firewall) => match firewall.check() {
-                    Ok(()) => (true, format!("the table inet {} stands", firewall.table())),
-                    Err(cause) => (false, cause.to_string()),
-                },
-                None => (
-                    false,
-                    "the firewall's table could not be installed at start, so this provider says network=open; \
-                     run it as root or with CAP_NET_ADMIN, with nftables installed"
-                        .to_owned(),
-                ),
-            };
-            [("container engine", engine), ("network isolation", network)]
-                .into_iter()
-                .map(|(subject, (healthy, says))| Finding { subject: subject.to_owned(), healthy, says })
-                .collect()
+            vec![
+                self.engine_finding().await,
+                self.network_finding().await,
+                self.commands_finding().await,
+            ]
         }
         .boxed()
+    }
+}
+
+/// What `doctor` looks at.
+impl ContainerBackend {
+    async fn engine_finding(&self) -> Finding {
+        let (healthy, says) = match self.engine.api.ping().await {
+            Ok(_) => {
+                let (dialect, isolation) = (self.engine.dialect, self.capabilities.isolation);
+                (true, format!("{dialect:?} answers, isolation={isolation}"))
+            }
+            Err(cause) => (
+                false,
+                format!("it does not answer: {cause}; start it again"),
+            ),
+        };
+        finding("container engine", healthy, says)
+    }
+
+    async fn network_finding(&self) -> Finding {
+        let firewall = self.firewall.lock().await.clone();
+        let (healthy, says) = match firewall {
+            Some(firewall) => match firewall.check() {
+                Ok(()) => (true, format!("the table inet {} stands", firewall.table())),
+                Err(cause) => (false, cause.to_string()),
+            },
+            None => (
+                false,
+                "the firewall's table could not be installed at start, so this provider says network=open; \
+                 run it as root or with CAP_NET_ADMIN, with nftables installed"
+                    .to_owned(),
+            ),
+        };
+        finding("network isolation", healthy, says)
+    }
+
+    /// Whether commands in containers can be ended from here. Any container that runs can tell.
+    async fn commands_finding(&self) -> Finding {
+        let (healthy, says) = match self.check_commands().await {
+            Ok(true) => (true, "they end with their tenant's stream".to_owned()),
+            Ok(false) => (true, "not known before the first container runs".to_owned()),
+            Err(cause) => (
+                false,
+                format!("a command runs on when its tenant goes: {cause}"),
+            ),
+        };
+        finding("remote commands", healthy, says)
+    }
+
+    /// Whether there was a container to look at.
+    async fn check_commands(&self) -> Result<bool, ending::EndError> {
+        let objects = objects::of_instance(&self.engine, self.instance()).await?;
+        let Some(object) = objects.iter().find(|object| object.is_running()) else {
+            return Ok(false);
+        };
+        let seen = lookup::inspect(&self.engine, &object.id).await?;
+        let first = seen.state.and_then(|state| state.pid);
+        ending::check(first.unwrap_or_default(), &object.id)?;
+        Ok(true)
+    }
+}
+
+fn finding(subject: &str, healthy: bool, says: String) -> Finding {
+    Finding {
+        subject: subject.to_owned(),
+        healthy,
+        says,
     }
 }

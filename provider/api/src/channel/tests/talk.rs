@@ -465,20 +465,61 @@ async fn who_says_nothing_or_too_much_is_left() {
     assert!(!provider.asked.load(Ordering::SeqCst));
 }
 
-#[tokio::test]
-async fn a_tenant_that_goes_away_ends_its_command() {
+/// Serves a client that asks and goes, and waits until the provider has noticed.
+async fn ask_and_go(client: impl AsyncFnOnce(ChannelClient<Pipe>)) {
     let provider = Echo::default();
     let (near, far) = pipe();
-    let client = async {
-        let client = ChannelClient::new(near, delegation(Scopes::all()));
-        drop(client.exec(shell(false, true)).await.unwrap());
-    };
+    let client = client(ChannelClient::new(near, delegation(Scopes::all())));
     let both = futures::future::join(client, serve(&provider, far, PEER, pending));
     let ((), served) = tokio::time::timeout(Duration::from_secs(60), both)
         .await
-        .unwrap();
-    // However it shows on this kind of pipe, the conversation is over.
+        .expect("the conversation is over");
+    // However it shows on this kind of pipe.
     drop(served);
+}
+
+#[tokio::test]
+async fn what_a_tenant_asked_for_ends_when_it_goes_though_there_is_nothing_to_tell_it() {
+    ask_and_go(async |client| drop(client.exec(shell(false, true)).await.unwrap())).await;
+    ask_and_go(async |client| {
+        let (outputs, mut inputs) = client.exec(shell(true, true)).await.unwrap();
+        inputs.stdin_end().await.unwrap();
+        drop((outputs, inputs));
+    })
+    .await;
+    ask_and_go(async |client| {
+        let query = LogQuery {
+            follow: true,
+            tail: Some(0),
+            ..LogQuery::default()
+        };
+        drop(client.logs(query).await.unwrap());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_tenant_that_talks_where_nothing_is_to_be_said_is_told_so() {
+    let provider = Echo::default();
+    let (mut near, far) = pipe();
+    let query = LogQuery {
+        follow: true,
+        tail: Some(0),
+        ..LogQuery::default()
+    };
+    let (_, bytes) = session::ClientSession::open(delegation(Scopes::all()), &Request::Logs(query));
+    let client = async {
+        near.write_all(&bytes).await.unwrap();
+        near.write_all(b"hello?").await.unwrap();
+        let mut answer = Vec::new();
+        near.read_to_end(&mut answer).await.unwrap();
+        answer
+    };
+    let (answer, served) = futures::join!(client, serve(&provider, far, PEER, pending));
+    served.unwrap();
+    let start = 4 + borsh::to_vec(&Answer::Streaming).unwrap().len();
+    let last = borsh::from_slice::<Output>(&answer[start + 4..]).unwrap();
+    assert!(matches!(last, Output::Failed(refusal) if refusal.reason == Reason::Malformed));
 }
 
 #[tokio::test]
