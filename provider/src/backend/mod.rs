@@ -54,6 +54,23 @@ pub struct LeaseKey {
     pub creation_height: u64,
 }
 
+impl LeaseKey {
+    /// The name of what is kept of it on the disk: `12-1-1@57`.
+    pub fn file_name(self) -> String {
+        let lease = self.lease.to_string().replace('/', "-");
+        format!("{lease}@{}", self.creation_height)
+    }
+
+    /// What a [`LeaseKey::file_name`] names; none for other names.
+    pub fn from_file_name(name: &str) -> Option<LeaseKey> {
+        let (lease, height) = name.split_once('@')?;
+        Some(LeaseKey {
+            lease: lease.replace('-', "/").parse().ok()?,
+            creation_height: height.parse().ok()?,
+        })
+    }
+}
+
 /// What shall run for one lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseSpec {

@@ -1,9 +1,10 @@
 //! What the daemon knows, in one place: written by the reconcile loop, read by the gateway and `status`.
 //!
 //! Nothing here is the truth. The truth is the chain and the engine; this is the last look at both, with the time of that
-//! look, so that a reader can tell whether it is fresh.
+//! look, so that a reader can tell whether it is fresh. What leases went through is here too; the loop keeps it in the
+//! [`Journal`](super::journal::Journal).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -13,11 +14,10 @@ use welkin_modules::spec::GroupSpec;
 use welkin_provider_api::channel::{LeaseEvent, Severity};
 use welkin_runtime::{Address, Hash, Time};
 
+use super::journal::{MAX_EVENTS, MAX_MESSAGE_BYTES, Past};
 use crate::backend::{LeaseKey, SeenLease};
 use crate::workload::Opened;
 
-/// Events kept of one lease.
-const MAX_EVENTS: usize = 256;
 /// A look at the chain is fresh for this long.
 const FRESH: Duration = Duration::from_secs(30);
 
@@ -51,33 +51,50 @@ struct Inner {
     seen: BTreeMap<LeaseKey, SeenLease>,
     opened: BTreeMap<LeaseKey, Vec<Opened>>,
     troubles: BTreeMap<LeaseKey, String>,
-    events: BTreeMap<LeaseId, Events>,
+    stories: BTreeMap<LeaseKey, Story>,
+    /// Those of which more is known than is kept.
+    unkept: BTreeSet<LeaseKey>,
 }
 
-struct Events {
-    kept: VecDeque<LeaseEvent>,
+/// What a lease went through, and who listens for more.
+struct Story {
+    past: Past,
     sender: broadcast::Sender<LeaseEvent>,
 }
 
-impl Default for Events {
+impl Story {
+    fn new(past: Past) -> Story {
+        let sender = broadcast::channel(MAX_EVENTS).0;
+        Story { past, sender }
+    }
+}
+
+impl Default for Story {
     fn default() -> Self {
-        Events {
-            kept: VecDeque::new(),
-            sender: broadcast::channel(MAX_EVENTS).0,
-        }
+        Story::new(Past::default())
     }
 }
 
 impl Default for Book {
     fn default() -> Self {
-        Book {
-            inner: Arc::default(),
-            changed: watch::channel(0).0,
-        }
+        Book::new(BTreeMap::new())
     }
 }
 
 impl Book {
+    /// A book that knows nothing but what leases went through before.
+    pub fn new(pasts: BTreeMap<LeaseKey, Past>) -> Book {
+        let stories = pasts.into_iter().map(|(key, past)| (key, Story::new(past)));
+        let inner = Inner {
+            stories: stories.collect(),
+            ..Inner::default()
+        };
+        Book {
+            inner: Arc::new(Mutex::new(inner)),
+            changed: watch::channel(0).0,
+        }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().expect("no holder of the book panics")
     }
@@ -85,7 +102,6 @@ impl Book {
     /// Notes a proven look at the chain: all active leases of this provider at that height.
     pub fn note_chain(&self, height: u64, live: BTreeMap<LeaseId, Live>) {
         let mut inner = self.lock();
-        inner.events.retain(|lease, _| live.contains_key(lease));
         inner
             .troubles
             .retain(|key, _| live.contains_key(&key.lease));
@@ -163,12 +179,16 @@ impl Book {
     /// Tells the tenant something. What was just told is not told again.
     pub fn tell(
         &self,
-        lease: LeaseId,
+        key: LeaseKey,
         severity: Severity,
         name: &str,
         service: Option<&str>,
-        message: String,
+        mut message: String,
     ) {
+        let end = (0..=MAX_MESSAGE_BYTES.min(message.len()))
+            .rev()
+            .find(|end| message.is_char_boundary(*end));
+        message.truncate(end.unwrap_or(0));
         let event = LeaseEvent {
             time: now(),
             severity,
@@ -177,29 +197,54 @@ impl Book {
             message,
         };
         let mut inner = self.lock();
-        let events = inner.events.entry(lease).or_default();
-        let is_repeated = events.kept.back().is_some_and(|last| {
+        let story = inner.stories.entry(key).or_default();
+        let events = &mut story.past.events;
+        let is_repeated = events.back().is_some_and(|last| {
             (&last.name, &last.service, &last.message)
                 == (&event.name, &event.service, &event.message)
         });
         if is_repeated {
             return;
         }
-        if events.kept.len() == MAX_EVENTS {
-            events.kept.pop_front();
+        if events.len() == MAX_EVENTS {
+            events.pop_front();
         }
-        events.kept.push_back(event.clone());
-        let _ = events.sender.send(event);
+        events.push_back(event.clone());
+        let _ = story.sender.send(event);
+        inner.unkept.insert(key);
     }
 
     /// What was told about the lease so far, and what will be.
-    pub fn events(&self, lease: LeaseId) -> (Vec<LeaseEvent>, broadcast::Receiver<LeaseEvent>) {
+    pub fn events(&self, key: LeaseKey) -> (Vec<LeaseEvent>, broadcast::Receiver<LeaseEvent>) {
         let mut inner = self.lock();
-        let events = inner.events.entry(lease).or_default();
-        (
-            events.kept.iter().cloned().collect(),
-            events.sender.subscribe(),
-        )
+        let story = inner.stories.entry(key).or_default();
+        let events = story.past.events.iter().cloned().collect();
+        (events, story.sender.subscribe())
+    }
+
+    /// All leases of which anything was told.
+    pub fn told(&self) -> BTreeSet<LeaseKey> {
+        self.lock().stories.keys().copied().collect()
+    }
+
+    /// What is to be kept since this was asked last.
+    pub fn take_unkept(&self) -> Vec<(LeaseKey, Past)> {
+        let mut inner = self.lock();
+        let keys = std::mem::take(&mut inner.unkept);
+        let past = |key: LeaseKey| Some((key, inner.stories.get(&key)?.past.clone()));
+        keys.into_iter().filter_map(past).collect()
+    }
+
+    /// Notes that these could not be kept.
+    pub fn note_unkept(&self, keys: impl IntoIterator<Item = LeaseKey>) {
+        self.lock().unkept.extend(keys);
+    }
+
+    /// Forgets what was told of a lease that is over; whoever listens hears the end.
+    pub fn forget(&self, key: LeaseKey) {
+        let mut inner = self.lock();
+        inner.stories.remove(&key);
+        inner.unkept.remove(&key);
     }
 }
 
@@ -209,4 +254,60 @@ pub fn now() -> Time {
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default();
     Time(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: u64) -> LeaseKey {
+        LeaseKey {
+            lease: format!("{number}/1/1").parse().unwrap(),
+            creation_height: 9,
+        }
+    }
+
+    fn tell(book: &Book, number: u64, message: &str) {
+        let message = message.to_owned();
+        book.tell(key(number), Severity::Normal, "starting", None, message);
+    }
+
+    #[test]
+    fn the_newest_events_are_kept_each_once_and_none_is_longer_than_may_be() {
+        let book = Book::default();
+        let (_, mut listener) = book.events(key(1));
+        for number in 0..=MAX_EVENTS {
+            tell(&book, 1, &number.to_string());
+            tell(&book, 1, &number.to_string());
+        }
+        let (events, _) = book.events(key(1));
+        assert_eq!(events.len(), MAX_EVENTS);
+        assert_eq!(events[0].message, "1");
+        assert!(listener.try_recv().is_err(), "a slow listener misses some");
+        tell(&book, 1, &format!("a{}", "é".repeat(MAX_MESSAGE_BYTES)));
+        let (events, _) = book.events(key(1));
+        assert_eq!(events[MAX_EVENTS - 1].message.len(), MAX_MESSAGE_BYTES - 1);
+    }
+
+    #[test]
+    fn a_look_without_a_lease_forgets_nothing_of_it_and_proof_forgets_all() {
+        let book = Book::default();
+        tell(&book, 1, "one");
+        tell(&book, 2, "two");
+        book.note_chain(7, BTreeMap::new());
+        assert_eq!(book.told(), BTreeSet::from([key(1), key(2)]));
+        let kept: BTreeMap<_, _> = book.take_unkept().into_iter().collect();
+        assert_eq!(kept.len(), 2);
+        assert_eq!(book.take_unkept(), []);
+        book.note_unkept([key(1), key(2)]);
+        book.forget(key(1));
+        assert_eq!(book.take_unkept().len(), 1);
+        assert!(book.events(key(1)).0.is_empty());
+
+        let next = Book::new(kept);
+        assert_eq!(next.events(key(2)).0, book.events(key(2)).0);
+        assert_eq!(next.take_unkept(), [], "what was read is kept already");
+        tell(&next, 2, "two");
+        assert_eq!(next.take_unkept(), [], "and it is not told again");
+    }
 }

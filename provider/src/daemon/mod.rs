@@ -7,10 +7,11 @@
 //!                                    └──> routes.json ──> ingress (another process)
 //! ```
 //!
-//! The chain and the engine are the truth. What is kept beside them is the sealed manifests, the ports that tenants have
-//! and the highest height that was ever proven.
+//! The chain and the engine are the truth. What is kept beside them is the sealed manifests, the ports that tenants have,
+//! the highest height that was ever proven, and, for tenants to read, what their leases went through.
 
 pub mod book;
+pub mod journal;
 pub mod look;
 pub mod market;
 mod quotes;
@@ -45,6 +46,7 @@ use crate::backend::{Backend, Instance, Inventory};
 use crate::bid::Offering;
 use crate::config::Config;
 use crate::manifests::{Manifests, SealingKey};
+use journal::Journal;
 use look::Looker;
 use quotes::Quotes;
 use reconcile::{Parts, Reconciler};
@@ -143,7 +145,8 @@ pub async fn build(config: Config) -> anyhow::Result<Daemon> {
     let capacity = capacity(&config, backend.inventory());
     let watch = Watch::new(key.address().to_string(), chain.info().chain_id.clone());
     let wake = Arc::new(Notify::new());
-    let book = book::Book::default();
+    let journal = Journal::new(config.home.join("journal"));
+    let book = book::Book::new(journal.read());
     let offering = Offering {
         attributes,
         attestations: patiently(PAUSE, || looker.attestations()).await?,
@@ -188,6 +191,7 @@ pub async fn build(config: Config) -> anyhow::Result<Daemon> {
         backend,
         manifests,
         book,
+        journal,
         wake,
         watch: watch.clone(),
         home: config.home.clone(),

@@ -16,6 +16,7 @@ use welkin_provider_api::channel::Severity;
 use welkin_runtime::Hash;
 
 use super::book::Book;
+use super::journal::Journal;
 use super::look::{Leases, Looker};
 use super::records::{Known, Records};
 use super::routing::{Routing, RoutingError};
@@ -43,6 +44,8 @@ pub struct Parts {
     pub manifests: Arc<Manifests>,
     /// What is known.
     pub book: Book,
+    /// Keeps what leases went through.
+    pub journal: Journal,
     /// Wakes the loop.
     pub wake: Arc<Notify>,
     /// For `status` and metrics.
@@ -94,6 +97,8 @@ pub struct Reconciler {
     disk_at: Instant,
     /// The last look at the chain that succeeded.
     last: Option<Leases>,
+    /// Whether what leases went through was kept the last time, so that a failure is told once.
+    is_journal_kept: bool,
 }
 
 impl Parts {
@@ -113,6 +118,7 @@ impl Parts {
             looked_before: false,
             disk_at: now,
             last: None,
+            is_journal_kept: true,
         })
     }
 }
@@ -152,6 +158,7 @@ impl Reconciler {
                 tracing::warn!(target: LOG, %error, "this look failed; everything runs on");
                 self.parts.watch.note_error(error.to_string());
             }
+            self.keep_journal().await;
         }
     }
 
@@ -237,7 +244,7 @@ impl Reconciler {
             let text = "the provider cannot read its copy of the manifest; send it again";
             self.parts
                 .book
-                .tell(key.lease, Severity::Warning, "damaged", None, text.into());
+                .tell(key, Severity::Warning, "damaged", None, text.into());
         }
         known
     }
@@ -300,7 +307,7 @@ impl Reconciler {
                 let text = format!("manifest {} runs", wanted.version);
                 self.parts
                     .book
-                    .tell(lease.key.lease, Severity::Normal, "running", None, text);
+                    .tell(lease.key, Severity::Normal, "running", None, text);
             }
         }
         Ok(())
@@ -329,7 +336,7 @@ impl Reconciler {
         let text = format!("starting manifest {}", spec.version);
         self.parts
             .book
-            .tell(key.lease, Severity::Normal, "starting", None, text);
+            .tell(key, Severity::Normal, "starting", None, text);
         let backend = self.parts.backend.clone();
         tokio::spawn(async move {
             let outcome = backend.apply(&spec).await;
@@ -376,7 +383,7 @@ impl Reconciler {
         {
             let cause = error.to_string();
             let book = &self.parts.book;
-            book.tell(key.lease, Severity::Warning, "failed", None, cause.clone());
+            book.tell(key, Severity::Warning, "failed", None, cause.clone());
             book.note_trouble(key, Some(cause.clone()));
             // Only what the tenant must change is a version's failure; all else may pass, and is tried again.
             if matches!(error, BackendError::Refused(_))
@@ -405,9 +412,39 @@ impl Reconciler {
             return;
         }
         tracing::info!(target: LOG, %lease, "removed");
-        if let Err(error) = self.parts.manifests.forget(key) {
+        if let Err(error) = self.forget(key) {
             tracing::warn!(target: LOG, %error, %lease, "its manifest is still on the disk");
         }
+    }
+
+    fn forget(&self, key: LeaseKey) -> Result<(), ManifestsError> {
+        self.parts.book.forget(key);
+        if let Err(error) = self.parts.journal.forget(key) {
+            tracing::warn!(target: LOG, %error, lease = %key.lease, "its events are still on the disk");
+        }
+        self.parts.manifests.forget(key)
+    }
+
+    /// Keeps what leases went through since the last time, beside the loop's own thread. That it fails holds up nothing.
+    async fn keep_journal(&mut self) {
+        let unkept = self.parts.book.take_unkept();
+        if unkept.is_empty() {
+            return;
+        }
+        let keys: Vec<LeaseKey> = unkept.iter().map(|(key, _)| *key).collect();
+        let journal = self.parts.journal.clone();
+        let keeping = tokio::task::spawn_blocking(move || {
+            let mut each = unkept.iter();
+            each.try_for_each(|(key, past)| journal.keep(*key, past))
+        });
+        let outcome = keeping.await.unwrap_or_else(|error| Err(error.into()));
+        if let Err(error) = &outcome {
+            if self.is_journal_kept {
+                tracing::warn!(target: LOG, %error, "events of leases cannot be kept; a restart of this program will lose them");
+            }
+            self.parts.book.note_unkept(keys);
+        }
+        self.is_journal_kept = outcome.is_ok();
     }
 
     /// Forgets what was kept for leases that are over and of which nothing runs. The same proof is asked for as for
@@ -416,14 +453,16 @@ impl Reconciler {
         if leases.view.height < highest_height {
             return Ok(());
         }
-        for key in self.parts.manifests.leases()? {
+        let mut kept = self.parts.manifests.leases()?;
+        kept.extend(self.parts.book.told());
+        for key in kept {
             let is_live = leases
                 .live
                 .get(&key.lease)
                 .is_some_and(|live| live.key == key);
             let runs = self.parts.book.seen(key).is_some();
             if !is_live && !runs && leases.view.height > key.creation_height {
-                self.parts.manifests.forget(key)?;
+                self.forget(key)?;
             }
         }
         Ok(())
@@ -457,7 +496,7 @@ impl Reconciler {
                     "replica {replica} wrote {bytes} bytes, more than it leased; it starts afresh"
                 );
                 self.parts.book.tell(
-                    lease.key.lease,
+                    lease.key,
                     Severity::Warning,
                     "disk-full",
                     Some(&service),

@@ -232,7 +232,7 @@ impl Tenancy for Gateway {
             })?;
         let text = format!("manifest {} was accepted", live.commitment);
         self.book
-            .tell(lease, Severity::Normal, "manifest-accepted", None, text);
+            .tell(live.key, Severity::Normal, "manifest-accepted", None, text);
         self.wake.notify_one();
         Ok(live.commitment)
     }
@@ -331,8 +331,8 @@ impl Tenancy for Gateway {
         lease: LeaseId,
         follow: bool,
     ) -> Result<BoxStream<'static, Result<LeaseEvent, Refusal>>, Refusal> {
-        self.live(lease)?;
-        let (past, coming) = self.book.events(lease);
+        let live = self.live(lease)?;
+        let (past, coming) = self.book.events(live.key);
         let past = stream::iter(past.into_iter().map(Ok));
         if !follow {
             return Ok(past.boxed());

@@ -130,7 +130,8 @@ impl Manifests {
         let mut leases = BTreeSet::new();
         for entry in fs::read_dir(&self.folder).map_err(|source| io(&self.folder, source))? {
             let entry = entry.map_err(|source| io(&self.folder, source))?;
-            leases.extend(entry.file_name().to_str().and_then(parse_folder));
+            let name = entry.file_name();
+            leases.extend(name.to_str().and_then(LeaseKey::from_file_name));
         }
         Ok(leases)
     }
@@ -257,8 +258,7 @@ impl Manifests {
     }
 
     fn lease_folder(&self, key: LeaseKey) -> PathBuf {
-        let lease = key.lease.to_string().replace('/', "-");
-        self.folder.join(format!("{lease}@{}", key.creation_height))
+        self.folder.join(key.file_name())
     }
 
     fn sealed_path(&self, key: LeaseKey, version: Hash) -> PathBuf {
@@ -274,14 +274,6 @@ impl Manifests {
         format!("welkin manifest 1\n{genesis}\n{provider}\n{lease}\n{creation_height}\n{version}\n")
             .into_bytes()
     }
-}
-
-fn parse_folder(name: &str) -> Option<LeaseKey> {
-    let (lease, height) = name.split_once('@')?;
-    Some(LeaseKey {
-        lease: lease.replace('-', "/").parse().ok()?,
-        creation_height: height.parse().ok()?,
-    })
 }
 
 fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, ManifestsError> {
