@@ -115,6 +115,8 @@ impl Context {
     /// # Errors
     /// There is none of that name, or the password does not open it.
     pub fn key(&self) -> Outcome<SigningKey> {
+        // Nobody is asked for the password of a key that is not there.
+        self.keyring().show(&self.key)?;
         Ok(self
             .keyring()
             .open(&self.key, &self.password("Password of the key")?)?)

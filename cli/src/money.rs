@@ -4,7 +4,7 @@ use welkin_modules::escrow::types::{AccountState, AccountView};
 use welkin_modules::ids::DeploymentId;
 use welkin_runtime::Time;
 
-use crate::output::{pairs, tokens};
+use crate::output::tokens;
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
@@ -66,8 +66,8 @@ impl Standing {
     }
 }
 
-/// The money of an account for people.
-pub fn for_people(view: &AccountView, now: Time) -> String {
+/// The money of an account for people: names and values.
+pub fn rows(view: &AccountView, now: Time) -> Vec<(&'static str, String)> {
     let account = &view.account;
     let mut rows = Vec::new();
     let standing = Standing::of(view, now);
@@ -98,11 +98,7 @@ pub fn for_people(view: &AccountView, now: Time) -> String {
     }
     rows.push(("deposited", tokens(account.deposited.0)));
     rows.push(("paid", tokens(account.paid.0)));
-    let mut text = pairs(&rows);
-    if let Some(warning) = standing.warning(view.deployment) {
-        text.push_str(&format!("{warning}\n"));
-    }
-    text
+    rows
 }
 
 /// A length of time for people: the two largest units that it has.

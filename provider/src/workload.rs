@@ -9,6 +9,7 @@ use welkin_runtime::Hash;
 use crate::backend::{
     LeaseKey, LeaseSpec, RegistryCredentials, ReplicaState, SeenLease, ServiceSpec,
 };
+use crate::ingress::dial::Replica;
 use crate::ingress::routes::{HttpRoute, Routes};
 
 /// What this provider cannot run of a manifest that is otherwise right, for the tenant.
@@ -250,7 +251,10 @@ pub fn add_routes(
 ) {
     for one in opened {
         let backends = running(seen, &one.service)
-            .map(|address| SocketAddr::new(address, one.port))
+            .map(|address| Replica {
+                address: SocketAddr::new(address, one.port),
+                interface: seen.interface.clone(),
+            })
             .collect::<Vec<_>>();
         match &one.entrance {
             Entrance::Http { host } => {

@@ -83,15 +83,15 @@ async fn submit(context: &Context, id: DeploymentId, call: RawCall) -> Outcome {
     // It is done, whether the money can be shown or not.
     let escrow = chain.escrow_since(receipt.height, id).await.ok();
     context.format.print(&changed, |changed| {
-        let mut text = pairs(&[
+        let mut rows = vec![
             ("deployment", changed.deployment.to_string()),
             ("height", changed.height.to_string()),
             ("transaction", changed.transaction.clone()),
-        ]);
+        ];
         if let Some((view, time)) = escrow.and_then(|seen| seen.answer.zip(Some(seen.time))) {
-            text.push_str(&money::for_people(&view, time));
+            rows.extend(money::rows(&view, time));
         }
-        text
+        pairs(&rows)
     })
 }
 
@@ -171,7 +171,7 @@ async fn active_leases(chain: &Chain, groups: &[Group]) -> Outcome<Vec<Lease>> {
 }
 
 fn for_people(shown: &Shown) -> String {
-    let mut text = pairs(&[
+    let mut rows = vec![
         ("deployment", shown.deployment.id.to_string()),
         ("owner", shown.deployment.owner.to_string()),
         (
@@ -180,7 +180,11 @@ fn for_people(shown: &Shown) -> String {
         ),
         ("version", shown.deployment.version.to_string()),
         ("commitment", shown.deployment.commitment.to_string()),
-    ]);
+    ];
+    if let Some(escrow) = &shown.escrow {
+        rows.extend(money::rows(escrow, shown.seen_at));
+    }
+    let mut text = pairs(&rows);
     for group in &shown.groups {
         let order = group.newest_order();
         let lease = shown.leases.iter().find(|lease| lease.id == order);
@@ -195,8 +199,12 @@ fn for_people(shown: &Shown) -> String {
         };
         text.push_str(&format!("group {} {}  {what}\n", group.id, group.spec.name));
     }
-    if let Some(escrow) = &shown.escrow {
-        text.push_str(&money::for_people(escrow, shown.seen_at));
+    let standing = shown
+        .escrow
+        .as_ref()
+        .map(|view| Standing::of(view, shown.seen_at));
+    if let Some(warning) = standing.and_then(|standing| standing.warning(shown.deployment.id)) {
+        text.push_str(&format!("{warning}\n"));
     }
     if let Some(lease) = shown.leases.first() {
         text.push_str(&format!(

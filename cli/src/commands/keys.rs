@@ -42,14 +42,22 @@ fn show(context: &Context, entry: &KeyEntry) -> Outcome {
 }
 
 fn list(context: &Context) -> Outcome {
-    context.format.print(&context.keyring().list()?, |entries| {
+    let (entries, damaged) = context.keyring().list()?;
+    context.format.print(&entries, |entries| {
         table(
             &["NAME", "ADDRESS"],
             entries
                 .iter()
                 .map(|entry| vec![entry.name.clone(), entry.address.to_string()]),
         )
-    })
+    })?;
+    // One that cannot be read hides no other.
+    let mut damaged = damaged.into_iter();
+    let first = damaged.next();
+    for error in damaged {
+        say(error.to_string());
+    }
+    first.map_or(Ok(()), |error| Err(error.into()))
 }
 
 fn add(context: &Context, name: &str) -> Outcome {

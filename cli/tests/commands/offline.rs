@@ -121,6 +121,25 @@ fn keys_are_made_shown_and_deleted_and_secrets_are_not_data_unless_asked_for() {
         run(keys(&["export", "two", "--unsafe-print"]).env("WELKIN_KEYRING_PASSWORD", "wrong"));
     assert!(wrong.failure(1).contains("password"), "{}", wrong.err);
 
+    // A file that is none of ours is named, and hides no key.
+    let damaged = home.path().join("keys/three.json");
+    std::fs::write(&damaged, "not a key").unwrap();
+    std::fs::set_permissions(
+        &damaged,
+        std::os::unix::fs::PermissionsExt::from_mode(0o600),
+    )
+    .unwrap();
+    let listed = run(&mut keys(&["list"]));
+    assert_eq!(listed.code, 1);
+    assert!(
+        listed.err.contains("\"three\" is damaged"),
+        "{}",
+        listed.err
+    );
+    let listed: serde_json::Value = serde_json::from_str(&listed.out).unwrap();
+    assert_eq!(listed.as_array().unwrap().len(), 2);
+    std::fs::remove_file(damaged).unwrap();
+
     run(&mut keys(&["add", "one"])).failure(2);
     run(&mut keys(&["delete", "one"])).failure(2);
     assert!(

@@ -150,6 +150,8 @@ pub struct SeenLease {
     pub key: LeaseKey,
     /// Its replicas, of every version that is still there.
     pub replicas: Vec<SeenReplica>,
+    /// The interface of this machine that they are behind; none where the system's routes lead to them.
+    pub interface: Option<String>,
 }
 
 /// One container or pod as the engine has it.

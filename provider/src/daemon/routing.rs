@@ -118,6 +118,7 @@ impl Routing {
             let nothing = SeenLease {
                 key: live.key,
                 replicas: Vec::new(),
+                interface: None,
             };
             let lease = seen.iter().find(|lease| lease.key == live.key);
             workload::add_routes(

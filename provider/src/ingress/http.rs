@@ -24,7 +24,6 @@ use super::{LOG, Shared};
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 const MAX_HEADERS: usize = 100;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// An upgraded connection with no byte in either direction for this long is cut.
 const UPGRADE_IDLE: Duration = Duration::from_secs(3600);
 
@@ -167,9 +166,8 @@ async fn connect(route: &HttpRoute, turn: usize) -> Option<TcpStream> {
     let count = route.backends.len();
     let tries = count.min(route.tries.max(1) as usize);
     for attempt in 0..tries {
-        let backend = route.backends[turn.wrapping_add(attempt) % count];
-        if let Ok(Ok(stream)) = timeout(CONNECT_TIMEOUT, TcpStream::connect(backend)).await {
-            let _ = stream.set_nodelay(true);
+        let backend = &route.backends[turn.wrapping_add(attempt) % count];
+        if let Ok(stream) = backend.connect().await {
             return Some(stream);
         }
     }

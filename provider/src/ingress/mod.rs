@@ -11,6 +11,7 @@
 //!
 //! Not here: which container answers where. The daemon decides that and writes it down.
 
+pub mod dial;
 mod http;
 pub mod routes;
 mod streams;

@@ -4,13 +4,14 @@
 //! when the new one cannot be read. Nothing else passes between the two, so traffic outlives the daemon.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-/// The only version of the route file so far.
-const FORMAT: u32 = 1;
+use super::dial::Replica;
+
+/// The version of the route file; 1 did not name interfaces.
+const FORMAT: u32 = 2;
 /// Longest route file that is read, in bytes.
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -23,9 +24,9 @@ pub struct Routes {
     /// By host name, lower case, without a port.
     pub http: BTreeMap<String, HttpRoute>,
     /// By public TCP port.
-    pub tcp: BTreeMap<u16, Vec<SocketAddr>>,
+    pub tcp: BTreeMap<u16, Vec<Replica>>,
     /// By public UDP port.
-    pub udp: BTreeMap<u16, Vec<SocketAddr>>,
+    pub udp: BTreeMap<u16, Vec<Replica>>,
 }
 
 /// Where requests for one host name go, and within which limits.
@@ -33,7 +34,7 @@ pub struct Routes {
 #[serde(deny_unknown_fields)]
 pub struct HttpRoute {
     /// The replicas, tried in turn. Empty: the service exists and none of its replicas runs.
-    pub backends: Vec<SocketAddr>,
+    pub backends: Vec<Replica>,
     /// Longest request body, in bytes.
     pub max_body_bytes: u64,
     /// How long the replica may be silent while it answers, in milliseconds.
@@ -136,6 +137,13 @@ pub fn host_key(host: &str) -> String {
 mod tests {
     use super::*;
 
+    fn replica(address: &str, interface: Option<&str>) -> Replica {
+        Replica {
+            address: address.parse().unwrap(),
+            interface: interface.map(str::to_owned),
+        }
+    }
+
     #[test]
     fn a_route_file_comes_back_as_it_was_written() {
         let folder = tempfile::tempdir().unwrap();
@@ -144,11 +152,11 @@ mod tests {
         let mut routes = Routes::new();
         routes
             .tcp
-            .insert(31_000, vec!["10.0.0.2:5432".parse().unwrap()]);
+            .insert(31_000, vec![replica("10.0.0.2:5432", None)]);
         routes.http.insert(
             "app.localhost".into(),
             HttpRoute {
-                backends: vec!["10.0.0.3:80".parse().unwrap()],
+                backends: vec![replica("10.0.0.3:80", Some("wk0"))],
                 max_body_bytes: 1,
                 read_timeout_ms: 2,
                 tries: 3,

@@ -7,13 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::{LOG, Shared};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const TCP_IDLE: Duration = Duration::from_secs(3600);
 const UDP_IDLE: Duration = Duration::from_secs(60);
 /// Senders that one UDP port remembers at a time; over it, datagrams of new ones are dropped.
@@ -48,11 +47,9 @@ pub(super) async fn serve_tcp(
                 .unwrap_or_default();
             let turn = shared.turn.fetch_add(1, Ordering::Relaxed);
             for attempt in 0..backends.len() {
-                let backend = backends[turn.wrapping_add(attempt) % backends.len()];
-                if let Ok(Ok(mut server)) =
-                    timeout(CONNECT_TIMEOUT, TcpStream::connect(backend)).await
-                {
-                    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+                let backend = &backends[turn.wrapping_add(attempt) % backends.len()];
+                if let Ok(mut server) = backend.connect().await {
+                    let _ = client.set_nodelay(true);
                     copy_until_idle(&mut client, &mut server, TCP_IDLE).await;
                     return;
                 }
@@ -140,8 +137,8 @@ pub(super) async fn serve_udp(socket: UdpSocket, port: u16, shared: Arc<Shared>)
                 if backends.is_empty() {
                     continue;
                 }
-                let backend = backends[turn.fetch_add(1, Ordering::Relaxed) % backends.len()];
-                let Some(upstream) = dial_udp(backend).await else {
+                let backend = &backends[turn.fetch_add(1, Ordering::Relaxed) % backends.len()];
+                let Ok(upstream) = backend.associate().await.map(Arc::new) else {
                     continue;
                 };
                 senders
@@ -159,17 +156,6 @@ pub(super) async fn serve_udp(socket: UdpSocket, port: u16, shared: Arc<Shared>)
         };
         let _ = upstream.send(&buffer[..count]).await;
     }
-}
-
-async fn dial_udp(backend: SocketAddr) -> Option<Arc<UdpSocket>> {
-    let any: SocketAddr = if backend.is_ipv4() {
-        ([0, 0, 0, 0], 0).into()
-    } else {
-        ([0u16; 8], 0).into()
-    };
-    let socket = UdpSocket::bind(any).await.ok()?;
-    socket.connect(backend).await.ok()?;
-    Some(Arc::new(socket))
 }
 
 async fn answer_udp(socket: &UdpSocket, sender: SocketAddr, upstream: &UdpSocket) {

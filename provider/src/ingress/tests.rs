@@ -7,6 +7,7 @@ use std::path::Path;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
+use super::dial::Replica;
 use super::routes::{HttpRoute, Routes};
 use super::*;
 
@@ -72,9 +73,16 @@ fn address(port: u16) -> SocketAddr {
     SocketAddr::from((LOOPBACK, port))
 }
 
+fn replica(address: SocketAddr) -> Replica {
+    Replica {
+        address,
+        interface: Some("lo".to_owned()),
+    }
+}
+
 fn route(backends: &[SocketAddr]) -> HttpRoute {
     HttpRoute {
-        backends: backends.to_vec(),
+        backends: backends.iter().copied().map(replica).collect(),
         max_body_bytes: 64,
         read_timeout_ms: 60_000,
         tries: 3,
@@ -260,10 +268,12 @@ async fn tcp_and_udp_ports_reach_a_replica_until_their_route_is_gone() {
     let udp_app = UdpSocket::bind((LOOPBACK, 0)).await.unwrap();
     let (tcp_port, udp_port) = (dead().await.port(), dead().await.port());
     let mut routes = Routes::new();
-    routes.tcp.insert(tcp_port, vec![dead().await, tcp_app]);
+    routes
+        .tcp
+        .insert(tcp_port, vec![replica(dead().await), replica(tcp_app)]);
     routes
         .udp
-        .insert(udp_port, vec![udp_app.local_addr().unwrap()]);
+        .insert(udp_port, vec![replica(udp_app.local_addr().unwrap())]);
     let served = Served::start(routes).await;
 
     until(|| async { TcpStream::connect(address(tcp_port)).await.is_ok() }).await;

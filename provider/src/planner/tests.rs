@@ -63,6 +63,7 @@ fn running(spec: &LeaseSpec) -> SeenLease {
     SeenLease {
         key: spec.key,
         replicas: replicas.collect(),
+        interface: None,
     }
 }
 

@@ -14,6 +14,7 @@ use welkin_provider_api::delegation::{
 use welkin_runtime::Time;
 use welkin_runtime::crypto::SigningKey;
 use welkin_runtime::types::NANOS_PER_SECOND;
+use welkin_testnet::network::sources;
 
 #[test]
 fn logs_events_and_shells_come_over_the_channel_and_are_refused_to_others_and_after_closing() {
@@ -84,6 +85,48 @@ fn logs_events_and_shells_come_over_the_channel_and_are_refused_to_others_and_af
             .success())
         .then_some(())
     });
+}
+
+#[test]
+fn an_application_that_ends_at_once_is_not_said_to_run_and_a_plan_has_prices_and_reasons() {
+    if no_engine("an application that ends at once") {
+        return;
+    }
+    let (net, _) = Net::up(&["--validators", "1"]);
+    let hello = sources().join("apps/hello/hello.yaml");
+    let text = std::fs::read_to_string(&hello).unwrap();
+    let write = |name: &str, from: &str, to: &str| {
+        let changed = text.replace(from, to);
+        assert_ne!(changed, text);
+        let file = net.dir.path().join(name);
+        std::fs::write(&file, changed).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+
+    let plan = net.json(&["plan", hello.to_str().unwrap()]);
+    let candidate = &plan["groups"][0]["providers"][0];
+    assert_eq!(candidate["could_run"], true, "{plan}");
+    let rate = candidate["rate_uwlk_per_hour"].clone();
+    let too_large = write("large.yaml", "units: 0.1", "units: 200");
+    let plan = net.json(&["plan", &too_large]);
+    let candidate = &plan["groups"][0]["providers"][0];
+    assert_eq!(candidate["could_run"], false, "{plan}");
+    assert!(
+        candidate["reasons"].to_string().contains("processor"),
+        "{plan}"
+    );
+
+    let ends = write(
+        "ends.yaml",
+        r#"["/hello", "web"]"#,
+        r#"["sh", "-c", "exit 3"]"#,
+    );
+    let ran = output(&mut net.welkin("alice", &["deploy", &ends, "--timeout", "12"]));
+    let said = String::from_utf8(ran.stderr).unwrap();
+    assert_eq!(ran.status.code(), Some(6), "{said}");
+    assert!(said.contains("web: replica 0 ended with code 3"), "{said}");
+    let lease = &net.json(&["market", "leases"])[0];
+    assert_eq!(lease["rate_uwlk_per_hour"], rate, "as the plan said");
 }
 
 /// What the provider says to the owner's delegation when that is as old as the skew of clocks and a little more. The

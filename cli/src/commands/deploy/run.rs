@@ -1,6 +1,6 @@
 //! One run: takes the steps that are next, one after the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -67,6 +67,8 @@ pub struct Run {
     trouble: Option<String>,
     /// Why the application does not run yet, as its provider says.
     held_up: Option<String>,
+    /// Causes that were said, each once.
+    told: BTreeSet<String>,
     /// An order was sent, and nobody knows yet what came of it.
     is_order_out: bool,
     /// Keeps other runs with this file away.
@@ -74,8 +76,9 @@ pub struct Run {
 }
 
 /// Where the services of a group are reached.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Reached {
+    lease: LeaseId,
     urls: Vec<String>,
     ports: Vec<String>,
 }
@@ -114,6 +117,7 @@ impl Run {
             doing: "starting".to_owned(),
             trouble: None,
             held_up: None,
+            told: BTreeSet::new(),
             is_order_out: false,
             _lock: lock,
         };
@@ -364,7 +368,7 @@ impl Run {
             match status.phase {
                 Phase::Ready if status.running_manifest == Some(wanted) => {
                     self.held_up = None;
-                    self.reached.insert(index, Reached::of(&status));
+                    self.reached.insert(index, Reached::of(lease, &status));
                     return Ok(Seen::Ready(index));
                 }
                 Phase::Failed | Phase::UpdateFailed => {
@@ -388,22 +392,23 @@ impl Run {
             return;
         };
         let cause = format!("{cause}; `welkin lease logs {lease}` shows what it writes");
-        if self.held_up.as_ref() != Some(&cause) {
+        if self.told.insert(cause.clone()) {
             self.tell(&cause);
-            self.held_up = Some(cause);
         }
+        self.held_up = Some(cause);
     }
 
     async fn until_it_answers(&mut self) -> Outcome {
-        let urls: Vec<String> = self
-            .reached
-            .values()
-            .flat_map(|one| one.urls.clone())
-            .collect();
-        for url in urls {
-            self.step(format!("waiting until {url} answers"));
-            while http::status(&url).await.is_none() {
-                tokio::time::sleep(LOOK).await;
+        for (index, reached) in self.reached.clone() {
+            for url in reached.urls {
+                self.step(format!("waiting until {url} answers"));
+                while http::status(&url).await.is_none() {
+                    // Its provider may know why. That it runs was seen already, so it is only asked in passing.
+                    if let Ok(status) = self.status(reached.lease, index).await {
+                        self.hear_what_holds_it_up(reached.lease, &status);
+                    }
+                    tokio::time::sleep(LOOK).await;
+                }
             }
         }
         Ok(())
@@ -513,9 +518,10 @@ impl Run {
 }
 
 impl Reached {
-    fn of(status: &LeaseStatus) -> Reached {
+    fn of(lease: LeaseId, status: &LeaseStatus) -> Reached {
         let ports = status.services.iter().flat_map(|one| &one.ports);
         Reached {
+            lease,
             urls: status
                 .services
                 .iter()

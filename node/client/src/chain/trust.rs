@@ -45,7 +45,8 @@ pub(super) async fn genesis(
             return pinned.ok_or_else(|| {
                 let folder = folder.display();
                 ClientError::Usage(format!(
-                    "{folder} does not know the network yet: give its genesis file, or the hash of its genesis"
+                    "{folder} does not know the network yet: give its genesis file, by `--genesis FILE` or \
+                     WELKIN_GENESIS (the env.sh of a test network sets it)"
                 ))
             });
         }

@@ -29,7 +29,10 @@ pub enum KeyringError {
     )]
     Name(String),
     /// No such key.
-    #[error("there is no key {name:?} in {}; `welkin keys list` shows those that are", folder.display())]
+    #[error(
+        "there is no key {name:?} in {}; `welkin keys list` shows those that are, `welkin keys add {name}` makes one",
+        folder.display()
+    )]
     Missing {
         /// The name asked for.
         name: String,
@@ -180,14 +183,17 @@ impl Keyring {
         })
     }
 
-    /// All entries, by name. A folder that does not exist has none.
+    /// All entries, by name, and beside them what [`Keyring::show`] says of each file that is not right. A folder that
+    /// does not exist has none.
     ///
     /// # Errors
-    /// Whatever [`Keyring::show`] says of the first file that is not right.
-    pub fn list(&self) -> Result<Vec<KeyEntry>, KeyringError> {
+    /// The folder cannot be read.
+    pub fn list(&self) -> Result<(Vec<KeyEntry>, Vec<KeyringError>), KeyringError> {
         let folder = match fs::read_dir(&self.folder) {
             Ok(folder) => folder,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Default::default());
+            }
             Err(source) => return Err(self.io(&self.folder, source)),
         };
         let mut names: Vec<String> = folder
@@ -195,7 +201,14 @@ impl Keyring {
             .filter_map(|file| file.strip_suffix(".json").map(str::to_owned))
             .collect();
         names.sort();
-        names.iter().map(|name| self.show(name)).collect()
+        let (mut entries, mut damaged) = (Vec::new(), Vec::new());
+        for name in names {
+            match self.show(&name) {
+                Ok(entry) => entries.push(entry),
+                Err(error) => damaged.push(error),
+            }
+        }
+        Ok((entries, damaged))
     }
 
     /// Removes the key `name` for good.
@@ -287,7 +300,9 @@ mod tests {
         let (_folder, keyring) = keyring();
         let key = SigningKey::from_seed(&[9; 32]);
         let entry = keyring.add("alice", &key, "correct horse").unwrap();
-        assert_eq!(keyring.list().unwrap(), std::slice::from_ref(&entry));
+        let (entries, damaged) = keyring.list().unwrap();
+        assert_eq!(entries, std::slice::from_ref(&entry));
+        assert!(damaged.is_empty());
         assert_eq!(
             keyring.open("alice", "correct horse").unwrap().seed(),
             &[9; 32]

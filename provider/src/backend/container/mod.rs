@@ -348,22 +348,21 @@ impl Backend for ContainerBackend {
     fn observe(&self) -> BoxFuture<'_, Result<Vec<SeenLease>, BackendError>> {
         async {
             let mut leases: BTreeMap<LeaseKey, SeenLease> = BTreeMap::new();
+            let nothing = |key| SeenLease {
+                key,
+                replicas: Vec::new(),
+                interface: Some(spec::bridge_name(self.instance(), key)),
+            };
             // A lease whose containers are gone still has its network, and must be seen to be removed.
             for network in network::list(&self.engine, self.instance()).await? {
                 let labels = network.labels.unwrap_or_default();
                 if let Some(key) = objects::key_of(&labels) {
-                    leases.entry(key).or_insert_with(|| SeenLease {
-                        key,
-                        replicas: Vec::new(),
-                    });
+                    leases.entry(key).or_insert_with(|| nothing(key));
                 }
             }
             for object in objects::of_instance(&self.engine, self.instance()).await? {
                 let key = object.key;
-                let lease = leases.entry(key).or_insert_with(|| SeenLease {
-                    key,
-                    replicas: Vec::new(),
-                });
+                let lease = leases.entry(key).or_insert_with(|| nothing(key));
                 lease.replicas.push(object.into_seen());
             }
             Ok(leases.into_values().collect())

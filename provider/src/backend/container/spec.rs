@@ -110,7 +110,7 @@ pub(super) fn network(
 
 /// Name of the network's interface on the host: at most 15 bytes, and chosen here, because engines that run side by
 /// side choose the same.
-fn bridge_name(instance: &Instance, key: LeaseKey) -> String {
+pub(super) fn bridge_name(instance: &Instance, key: LeaseKey) -> String {
     let hash = blake3::hash(network_name(instance, key).as_bytes());
     format!("wk{}", &hash.to_hex()[..12])
 }
