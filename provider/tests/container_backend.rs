@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -17,6 +17,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use welkin_modules::ids::LeaseId;
 use welkin_provider::backend::container::{Config, ContainerBackend};
 use welkin_provider::backend::*;
+use welkin_provider::daemon::book::Book;
 use welkin_provider::firewall::Firewall;
 use welkin_runtime::types::{Address, Hash};
 
@@ -480,6 +481,77 @@ async fn an_update_that_fails_leaves_the_last_good_version_running() {
         counter(&before),
         "what did not change was not touched"
     );
+}
+
+/// Looks until the web service of the lease runs, and was started again so often.
+async fn wait_for_restarts(backend: &ContainerBackend, book: &Book, wanted: u32) {
+    let mut changes = backend.changes();
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(60) {
+        let leases = backend.observe().await.unwrap();
+        let runs = leases[0].replicas[0].state == ReplicaState::Running;
+        book.note_seen(leases);
+        let count = book.restarts(key(1), "web", 1);
+        assert!(count <= wanted, "{count} instead of {wanted}");
+        if runs && count == wanted {
+            return;
+        }
+        // A hint, which may come too early to be heard.
+        let _ = tokio::time::timeout(Duration::from_millis(500), changes.next()).await;
+    }
+    panic!("it was not started again");
+}
+
+#[tokio::test]
+async fn every_new_start_of_a_replica_is_counted_whoever_starts_it() {
+    let Some(engine) = Engine::start() else {
+        return;
+    };
+    let backend = engine.backend(1).await;
+    let mut falls = service("web");
+    falls.command = ["sh", "-c", "sleep 100000; exit 3"]
+        .map(str::to_owned)
+        .to_vec();
+    let spec = LeaseSpec {
+        services: vec![falls],
+        ..lease(1)
+    };
+    backend.apply(&spec).await.unwrap();
+    let book = Book::default();
+    wait_for_restarts(&backend, &book, 0).await;
+
+    // The engine starts again what fails.
+    let fell = "until kill $(busybox pidof sleep); do :; done";
+    for times in 1..=2 {
+        let request = ExecRequest {
+            service: "web".to_owned(),
+            replica: 0,
+            command: ["sh", "-c", fell].map(str::to_owned).to_vec(),
+            tty: None,
+        };
+        // The command falls with its container, however that shows.
+        let mut session = backend.exec(key(1), request).await.unwrap();
+        while session.output.recv().await.is_some() {}
+        wait_for_restarts(&backend, &book, times).await;
+    }
+
+    // What was stopped the provider starts, and the engine forgets what it had counted.
+    let id = seen(&backend, key(1)).await.replicas[0].run.id.clone();
+    let mut curl = Command::new("curl");
+    curl.args(["-fsS", "-X", "POST", "--unix-socket"])
+        .arg(&engine.socket);
+    run(curl.arg(format!("http://engine/v1.41/containers/{id}/stop?t=0")));
+    book.note_seen(backend.observe().await.unwrap());
+    backend.apply(&spec).await.unwrap();
+    wait_for_restarts(&backend, &book, 3).await;
+
+    // What is made afresh was started again too; and a restarted daemon still knows.
+    backend.evict_replica(key(1), "web", 0).await.unwrap();
+    book.note_seen(backend.observe().await.unwrap());
+    backend.apply(&spec).await.unwrap();
+    wait_for_restarts(&backend, &book, 4).await;
+    let restarted = Book::new(book.take_unkept().into_iter().collect());
+    wait_for_restarts(&backend, &restarted, 4).await;
 }
 
 #[tokio::test]

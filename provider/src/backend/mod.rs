@@ -169,7 +169,19 @@ pub struct SeenReplica {
     pub state: ReplicaState,
     /// Where the ingress reaches it.
     pub address: Option<IpAddr>,
-    /// How often it was started again.
+    /// Which run of it this is.
+    pub run: Run,
+}
+
+/// One run of a replica, as an engine tells it from the next.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// The engine's name for the container or pod.
+    pub id: String,
+    /// When it was started last, in the engine's words; none before that.
+    pub started: Option<String>,
+    /// How often the engine started it again by itself since it was told to start it.
     pub restarts: u32,
 }
 

@@ -112,9 +112,17 @@ impl Book {
         self.changed.send_modify(|count| *count += 1);
     }
 
-    /// Notes a look at the engine.
+    /// Notes a look at the engine, and counts what was started again.
     pub fn note_seen(&self, seen: Vec<SeenLease>) {
-        self.lock().seen = seen.into_iter().map(|lease| (lease.key, lease)).collect();
+        let mut inner = self.lock();
+        for lease in &seen {
+            let story = inner.stories.entry(lease.key).or_default();
+            if story.past.restarts.note(&lease.replicas) {
+                inner.unkept.insert(lease.key);
+            }
+        }
+        inner.seen = seen.into_iter().map(|lease| (lease.key, lease)).collect();
+        drop(inner);
         self.changed.send_modify(|count| *count += 1);
     }
 
@@ -154,6 +162,13 @@ impl Book {
     /// What runs of the lease.
     pub fn seen(&self, key: LeaseKey) -> Option<SeenLease> {
         self.lock().seen.get(&key).cloned()
+    }
+
+    /// How often these replicas of a service were started again, together.
+    pub fn restarts(&self, key: LeaseKey, service: &str, replicas: u32) -> u32 {
+        let inner = self.lock();
+        let story = inner.stories.get(&key);
+        story.map_or(0, |story| story.past.restarts.of(service, replicas))
     }
 
     /// How the world reaches the lease.
@@ -222,7 +237,7 @@ impl Book {
         (events, story.sender.subscribe())
     }
 
-    /// All leases of which anything was told.
+    /// All leases of which anything was told or counted.
     pub fn told(&self) -> BTreeSet<LeaseKey> {
         self.lock().stories.keys().copied().collect()
     }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use welkin_provider_api::channel::LeaseEvent;
 
 use super::LOG;
+use super::restarts::Restarts;
 use crate::backend::LeaseKey;
 
 /// Events kept of one lease.
@@ -26,6 +27,8 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 pub struct Past {
     /// What was told to the tenant, the oldest first.
     pub events: VecDeque<LeaseEvent>,
+    /// How often its replicas were started again.
+    pub restarts: Restarts,
 }
 
 /// The files.
@@ -136,6 +139,7 @@ mod tests {
         };
         Past {
             events: (0..count).map(event).collect(),
+            restarts: Restarts::default(),
         }
     }
 

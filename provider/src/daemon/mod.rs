@@ -19,6 +19,7 @@ pub mod reconcile;
 mod records;
 mod registration;
 pub mod report;
+pub mod restarts;
 pub mod routing;
 pub mod serve;
 pub mod tenancy;

@@ -3,7 +3,7 @@
 use welkin_provider_api::channel::{
     ForwardedPort, LeaseStatus, Phase, ServiceStatus, UnprovenHost,
 };
-use welkin_provider_api::manifest::GroupManifest;
+use welkin_provider_api::manifest::{GroupManifest, Service};
 use welkin_runtime::Address;
 
 use super::book::{Book, Live};
@@ -57,20 +57,8 @@ pub fn status(
         .iter()
         .flat_map(|manifest| &manifest.services)
         .map(|service| {
-            let hosts = service
-                .expose
-                .iter()
-                .flat_map(|expose| expose.hosts.clone())
-                .collect();
-            service_status(
-                &service.name,
-                service.count,
-                hosts,
-                live,
-                seen.as_ref(),
-                &opened,
-                reach,
-            )
+            let restarts = book.restarts(live.key, &service.name, service.count);
+            service_status(service, live, seen.as_ref(), &opened, reach, restarts)
         })
         .collect();
     Ok(LeaseStatus {
@@ -109,14 +97,14 @@ fn phase(versions: &Versions, spec: Option<&LeaseSpec>, seen: Option<&SeenLease>
 }
 
 fn service_status(
-    name: &str,
-    wanted: u32,
-    hosts: Vec<String>,
+    service: &Service,
     live: &Live,
     seen: Option<&SeenLease>,
     opened: &[Opened],
     reach: &Reach,
+    restarts: u32,
 ) -> ServiceStatus {
+    let name = service.name.as_str();
     let replicas: Vec<_> = seen
         .iter()
         .flat_map(|seen| &seen.replicas)
@@ -154,16 +142,17 @@ fn service_status(
             protocol,
         }),
     });
-    let unproven = hosts.into_iter().map(|host| UnprovenHost {
+    let hosts = service.expose.iter().flat_map(|expose| &expose.hosts);
+    let unproven = hosts.map(|host| UnprovenHost {
+        host: host.clone(),
         txt_name: format!("_welkin.{host}"),
         txt_value: live.owner.to_string(),
-        host,
     });
     ServiceStatus {
         name: name.to_owned(),
-        wanted,
+        wanted: service.count,
         ready: u32::try_from(ready).unwrap_or(u32::MAX),
-        restarts: replicas.iter().map(|replica| replica.restarts).sum(),
+        restarts,
         message,
         urls: urls.collect(),
         ports: ports.collect(),

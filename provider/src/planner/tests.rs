@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use welkin_modules::ids::{DeploymentId, OrderId};
 
 use super::*;
-use crate::backend::{SeenReplica, ServiceSpec};
+use crate::backend::{Run, SeenReplica, ServiceSpec};
 use crate::manifests::{Failure, Versions};
 
 fn lease(number: u64) -> LeaseId {
@@ -57,7 +57,7 @@ fn running(spec: &LeaseSpec) -> SeenLease {
             version: spec.version,
             state: ReplicaState::Running,
             address: None,
-            restarts: 0,
+            run: Run::default(),
         })
     });
     SeenLease {

@@ -8,7 +8,10 @@ use bollard::models::{ContainerSummary, ContainerSummaryStateEnum};
 use super::engine::Engine;
 use super::lookup;
 use super::spec::label;
-use crate::backend::{BackendError, Instance, LOG, LeaseKey, ReplicaState, SeenReplica};
+use crate::backend::{BackendError, Instance, LOG, LeaseKey, ReplicaState, Run, SeenReplica};
+
+/// How engines begin the moment of a start that never was.
+const NEVER: &str = "0001-01-01";
 
 /// One container of ours.
 #[derive(Clone, Debug)]
@@ -21,7 +24,7 @@ pub(super) struct Object {
     pub version: welkin_runtime::types::Hash,
     pub state: ReplicaState,
     pub address: Option<IpAddr>,
-    pub restarts: u32,
+    pub run: Run,
     /// Seconds since the Unix epoch.
     pub created: i64,
 }
@@ -46,7 +49,7 @@ impl Object {
             version: self.version,
             state: self.state,
             address: self.address,
-            restarts: self.restarts,
+            run: self.run,
         }
     }
 }
@@ -147,6 +150,16 @@ async fn inspect(
         _ => ReplicaState::Waiting,
     };
     let seen = lookup::inspect(engine, &id).await?;
+    let started = seen
+        .state
+        .as_ref()
+        .and_then(|inner| inner.started_at.clone())
+        .filter(|moment| !moment.is_empty() && !moment.starts_with(NEVER));
+    let run = Run {
+        id: id.clone(),
+        started,
+        restarts: u32::try_from(seen.restart_count.unwrap_or_default()).unwrap_or_default(),
+    };
     if let (ReplicaState::Exited { .. }, Some(inner)) = (&state, &seen.state) {
         state = ReplicaState::Exited {
             code: inner.exit_code.unwrap_or_default(),
@@ -178,7 +191,7 @@ async fn inspect(
         version,
         state,
         address,
-        restarts: u32::try_from(seen.restart_count.unwrap_or_default()).unwrap_or_default(),
+        run,
         created: summary.created.unwrap_or_default(),
     }))
 }
