@@ -1,7 +1,7 @@
 //! `welkin-provider`: start, ingress, status, doctor.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use welkin_provider::{doctor, ingress};
 /// How long what is under way may take to end once the process shall end.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// Runs tenants' applications on this machine and is paid for it.
+/// The provider of Welkin, a decentralised cloud: runs tenants' applications on this machine and is paid for it.
 #[derive(StructOpt)]
 #[structopt(name = "welkin-provider")]
 struct Arguments {
@@ -38,11 +38,11 @@ struct Arguments {
 
 #[derive(StructOpt)]
 enum Command {
-    /// Runs the daemon: bids, runs leases, serves tenants
+    /// Runs the daemon: registers the provider, bids, runs leases, serves tenants
     Start,
     /// Runs the ingress, through which the world reaches tenants' applications; it outlives the daemon
     Ingress,
-    /// Shows what the daemon knows
+    /// Shows what the daemon that runs here knows: its view of the chain, what is free, its leases
     Status {
         /// table or json
         #[structopt(short, long, default_value = "table", possible_values = &["table", "json"], env = "WELKIN_OUTPUT")]
@@ -52,15 +52,41 @@ enum Command {
     Doctor,
 }
 
+/// The exit code of a mistake on the command line, as of every program here.
+const USAGE: u8 = 2;
+
 fn main() -> std::process::ExitCode {
-    let arguments = Arguments::from_args();
+    let arguments = match Arguments::from_args_safe() {
+        Ok(arguments) => arguments,
+        Err(refusal) if refusal.use_stderr() => {
+            eprintln!("{}", refusal.message.trim_end());
+            return USAGE.into();
+        }
+        // Help was asked for: it is what the program prints. Whoever closed the pipe has enough of it.
+        Err(help) => {
+            let _ = writeln!(std::io::stdout(), "{}", help.message.trim_end());
+            return std::process::ExitCode::SUCCESS;
+        }
+    };
     match start_logging(&arguments.log_format).and_then(|()| run(arguments)) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("welkin-provider: {error:#}");
+            eprintln!("welkin-provider: {}", told(&error));
             std::process::ExitCode::FAILURE
         }
     }
+}
+
+/// What went wrong, and why. Errors that name their cause in their own words have it named once.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !text.contains(&cause) {
+            let between = if text.is_empty() { "" } else { ": " };
+            text += &format!("{between}{cause}");
+        }
+    }
+    text
 }
 
 fn start_logging(format: &str) -> anyhow::Result<()> {

@@ -65,6 +65,10 @@ fn refused(folder: &Path, command: &str) -> String {
     // TOML's own errors draw the line beneath.
     let is_one = said.trim().lines().count() == 1 || said.contains("TOML parse error");
     assert!(is_one, "one sentence: {said}");
+    assert!(
+        said.matches("os error").count() <= 1,
+        "a cause is told once: {said}"
+    );
     said
 }
 
