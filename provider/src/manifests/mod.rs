@@ -15,6 +15,7 @@ mod seal;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
@@ -102,6 +103,8 @@ pub struct Manifests {
     folder: PathBuf,
     instance: Instance,
     key: SealingKey,
+    /// Held from reading a state to replacing it: the gateway accepts a version while the loop notes how another runs.
+    change: Mutex<()>,
 }
 
 impl Manifests {
@@ -119,7 +122,14 @@ impl Manifests {
             folder,
             instance,
             key,
+            change: Mutex::new(()),
         })
+    }
+
+    fn changing(&self) -> MutexGuard<'_, ()> {
+        self.change
+            .lock()
+            .expect("no holder of the manifests panics")
     }
 
     /// All leases for which something is kept.
@@ -179,6 +189,7 @@ impl Manifests {
         version: Hash,
         kept: &Kept,
     ) -> Result<Versions, ManifestsError> {
+        let _changing = self.changing();
         let folder = self.lease_folder(key);
         fs::create_dir_all(&folder).map_err(|source| io(&folder, source))?;
         let plain =
@@ -200,6 +211,7 @@ impl Manifests {
     /// # Errors
     /// [`ManifestsError`].
     pub fn note_good(&self, key: LeaseKey, version: Hash) -> Result<Versions, ManifestsError> {
+        let _changing = self.changing();
         let mut versions = self.versions(key)?;
         versions.last_good = Some(version);
         versions.failed.take_if(|failed| failed.version == version);
@@ -211,6 +223,7 @@ impl Manifests {
     /// # Errors
     /// [`ManifestsError`].
     pub fn note_failed(&self, key: LeaseKey, failure: Failure) -> Result<Versions, ManifestsError> {
+        let _changing = self.changing();
         let mut versions = self.versions(key)?;
         versions.failed = Some(failure);
         self.replace(key, versions)
@@ -221,6 +234,7 @@ impl Manifests {
     /// # Errors
     /// [`ManifestsError::Io`].
     pub fn forget(&self, key: LeaseKey) -> Result<(), ManifestsError> {
+        let _changing = self.changing();
         let folder = self.lease_folder(key);
         match fs::remove_dir_all(&folder) {
             Ok(()) => sync_folder(&self.folder),

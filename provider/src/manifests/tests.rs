@@ -206,3 +206,26 @@ fn sending_again_mends_a_damaged_state() {
     store.accept(key(1), version(1), &kept("one")).unwrap();
     assert_eq!(store.versions(key(1)).unwrap().accepted, Some(version(1)));
 }
+
+#[test]
+fn a_version_that_is_accepted_while_another_is_judged_is_not_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path(), 1);
+    store.accept(key(1), version(0), &kept("zero")).unwrap();
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(std::sync::atomic::Ordering::SeqCst) {
+                store.note_good(key(1), version(0)).unwrap();
+            }
+        });
+        let lost = (1..=100).find(|byte| {
+            store.accept(key(1), version(*byte), &kept("new")).unwrap();
+            let named = store.versions(key(1)).unwrap().accepted;
+            let is_kept = store.get(key(1), version(*byte)).unwrap().is_some();
+            named != Some(version(*byte)) || !is_kept
+        });
+        is_over.store(true, std::sync::atomic::Ordering::SeqCst);
+        assert_eq!(lost, None);
+    });
+}
