@@ -34,10 +34,13 @@ use anyhow::Context;
 use tokio::sync::Notify;
 use welkin_client::Chain;
 use welkin_client::keyring::Keyring;
+use welkin_modules::deployment::types::Params as DeploymentParams;
 use welkin_modules::matching::Resources;
+use welkin_modules::spec::Attributes;
 use welkin_p2p::channel::Listener;
 use welkin_p2p::{Keypair, identity};
 use welkin_provider_api::delegation::NonceCache;
+use welkin_runtime::Address;
 use welkin_runtime::crypto::SigningKey;
 
 pub use watch::{Status, Watch};
@@ -112,7 +115,7 @@ pub async fn build(config: Config) -> anyhow::Result<Daemon> {
     std::fs::create_dir_all(&config.home)
         .with_context(|| format!("the folder {} cannot be made", config.home.display()))?;
     let lock = take_lock(&config.home)?;
-    let Identity { key, channel } = identity(&config)?;
+    let Identity { key, channel } = identity_beside(&config).await?;
     let chain = connect(&config).await?;
     let instance = Instance {
         genesis: chain.info().genesis_hash,
@@ -120,99 +123,106 @@ pub async fn build(config: Config) -> anyhow::Result<Daemon> {
     };
     tracing::info!(target: LOG, provider = %instance.provider, chain = %chain.info().chain_id, "starting");
 
-    let backend: Arc<dyn Backend> = Arc::new(
-        ContainerConfig {
-            engine_socket: config.engine_socket.clone(),
-            instance: instance.clone(),
-            allow_root: config.allow_root,
-            local_images: config.local_images.clone(),
-        }
-        .build()
-        .await?,
-    );
-    let manifests = Arc::new(Manifests::open(
-        config.home.join("manifests"),
-        instance,
-        SealingKey::derive(key.seed()),
-    )?);
+    let backend = back_end(&config, instance.clone()).await?;
+    let sealing = SealingKey::derive(key.seed());
+    let manifests = Manifests::open(config.home.join("manifests"), instance, sealing)?;
     let listener = listen(&config, &chain, channel).await?;
-    let attributes = registration::attributes(&config, backend.capabilities());
     let looker = Looker::new(chain.clone(), key.address());
-    let profile = registration::profile(&config, &listener, attributes.clone());
-    patiently(PAUSE, || registration::register(&looker, &key, &profile))
-        .await
-        .with_context(|| format!("the provider {} cannot be registered", key.address()))?;
+    let attributes = registration::attributes(&config, backend.capabilities());
+    let (offering, rules) = enter(&looker, &key, &config, &listener, attributes).await?;
 
-    let capacity = capacity(&config, backend.inventory());
-    let watch = Watch::new(key.address().to_string(), chain.info().chain_id.clone());
-    let wake = Arc::new(Notify::new());
     let journal = Journal::new(config.home.join("journal"));
-    let book = book::Book::new(journal.read());
-    let offering = Offering {
-        attributes,
-        attestations: patiently(PAUSE, || looker.attestations()).await?,
+    let past = journal.clone();
+    let past = tokio::task::spawn_blocking(move || past.read()).await?;
+    let shared = Shared {
+        chain: chain.clone(),
+        backend,
+        manifests: Arc::new(manifests),
+        book: book::Book::new(past),
+        wake: Arc::new(Notify::new()),
+        watch: Watch::new(key.address().to_string(), chain.info().chain_id.clone()),
     };
-    let deployment_params = patiently(PAUSE, || looker.deployment_params()).await?;
     let (ledgers, seen_ledgers) = tokio::sync::watch::channel(None);
-    let gateway = Gateway {
-        chain: chain.info().clone(),
-        provider: key.address(),
-        book: book.clone(),
-        manifests: manifests.clone(),
-        backend: backend.clone(),
-        wake: wake.clone(),
-        reach: report::Reach {
-            http_port: config.public_http_port(),
-            ports_host: config.ports_public_host.clone(),
-        },
-        nonces: Arc::new(Mutex::new(NonceCache::new())),
-        quotes: Quotes::new(
-            offering.clone(),
-            config.prices,
-            deployment_params,
-            seen_ledgers,
-        ),
-    };
     let (views, seen_views) = tokio::sync::watch::channel(trade::View::default());
+    let quotes = Quotes::new(offering.clone(), config.prices, rules, seen_ledgers);
+    let gateway = shared.gateway(&config, key.address(), quotes);
+    let reconciler = shared.reconciler(&config, looker, journal, views)?;
     let trader = trade::Parts {
         looker: Looker::new(chain, key.address()),
         key,
         offering,
-        capacity,
+        capacity: capacity(&config, shared.backend.inventory()),
         prices: config.prices,
         home: config.home.clone(),
-        watch: watch.clone(),
+        watch: shared.watch.clone(),
         withdraw_interval: Duration::from_secs(config.withdraw_interval_s),
         views: seen_views,
         ledgers,
     }
     .build();
-    let reconciler = Parts {
-        looker,
-        backend,
-        manifests,
-        book,
-        journal,
-        wake,
-        watch: watch.clone(),
-        home: config.home.clone(),
-        domain: config.domain.clone(),
-        ports: config.ports_first..=config.ports_last,
-        interval: Duration::from_millis(config.reconcile_interval_ms),
-        views,
-    }
-    .build()?;
-    let (home, metrics_listen) = (config.home, config.metrics_listen);
     Ok(Daemon {
         reconciler,
         trader,
         gateway,
         listener,
-        watch,
-        home,
-        metrics_listen,
+        watch: shared.watch,
+        home: config.home,
+        metrics_listen: config.metrics_listen,
         _lock: lock,
     })
+}
+
+/// What several parts of the daemon hold.
+struct Shared {
+    chain: Chain,
+    backend: Arc<dyn Backend>,
+    manifests: Arc<Manifests>,
+    book: book::Book,
+    wake: Arc<Notify>,
+    watch: Watch,
+}
+
+impl Shared {
+    fn gateway(&self, config: &Config, provider: Address, quotes: Quotes) -> Gateway {
+        Gateway {
+            chain: self.chain.info().clone(),
+            provider,
+            book: self.book.clone(),
+            manifests: self.manifests.clone(),
+            backend: self.backend.clone(),
+            wake: self.wake.clone(),
+            reach: report::Reach {
+                http_port: config.public_http_port(),
+                ports_host: config.ports_public_host.clone(),
+            },
+            nonces: Arc::new(Mutex::new(NonceCache::new())),
+            quotes,
+        }
+    }
+
+    fn reconciler(
+        &self,
+        config: &Config,
+        looker: Looker,
+        journal: Journal,
+        views: tokio::sync::watch::Sender<trade::View>,
+    ) -> anyhow::Result<Reconciler> {
+        let parts = Parts {
+            looker,
+            backend: self.backend.clone(),
+            manifests: self.manifests.clone(),
+            book: self.book.clone(),
+            journal,
+            wake: self.wake.clone(),
+            watch: self.watch.clone(),
+            home: config.home.clone(),
+            domain: config.domain.clone(),
+            ports: config.ports_first..=config.ports_last,
+            interval: Duration::from_millis(config.reconcile_interval_ms),
+            views,
+        };
+        Ok(parts.build()?)
+    }
 }
 
 impl Daemon {
@@ -246,6 +256,42 @@ impl Daemon {
             (part, Err(error)) => Err(error).with_context(|| format!("the {part} failed")),
         }
     }
+}
+
+/// The account's key is locked by a function that takes its time on purpose.
+async fn identity_beside(config: &Config) -> anyhow::Result<Identity> {
+    let config = config.clone();
+    tokio::task::spawn_blocking(move || identity(&config)).await?
+}
+
+async fn back_end(config: &Config, instance: Instance) -> anyhow::Result<Arc<dyn Backend>> {
+    let backend = ContainerConfig {
+        engine_socket: config.engine_socket.clone(),
+        instance,
+        allow_root: config.allow_root,
+        local_images: config.local_images.clone(),
+    };
+    Ok(Arc::new(backend.build().await?))
+}
+
+/// Registers the provider as it is now; what it is for matching, and the chain's rules for what it may be asked.
+async fn enter(
+    looker: &Looker,
+    key: &SigningKey,
+    config: &Config,
+    listener: &Listener,
+    attributes: Attributes,
+) -> anyhow::Result<(Offering, DeploymentParams)> {
+    let profile = registration::profile(config, listener, attributes.clone());
+    patiently(PAUSE, || registration::register(looker, key, &profile))
+        .await
+        .with_context(|| format!("the provider {} cannot be registered", key.address()))?;
+    let offering = Offering {
+        attributes,
+        attestations: patiently(PAUSE, || looker.attestations()).await?,
+    };
+    let rules = patiently(PAUSE, || looker.deployment_params()).await?;
+    Ok((offering, rules))
 }
 
 fn take_lock(home: &std::path::Path) -> anyhow::Result<std::fs::File> {

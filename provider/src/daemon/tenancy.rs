@@ -149,6 +149,73 @@ impl Gateway {
     }
 }
 
+/// What waits for the disk.
+impl Gateway {
+    fn accept(&self, live: &Live, kept: Kept) -> Result<Hash, Refusal> {
+        let lease = live.key.lease;
+        self.check_manifest(live, &kept.manifest, &kept.opening)?;
+        self.manifests
+            .accept(live.key, live.commitment, &kept)
+            .map_err(|error| {
+                tracing::error!(target: super::LOG, %error, %lease, "a manifest could not be kept");
+                refuse(
+                    Reason::Internal,
+                    "the provider could not keep the manifest; try again later",
+                )
+            })?;
+        let text = format!("manifest {} was accepted", live.commitment);
+        self.book
+            .tell(live.key, Severity::Normal, "manifest-accepted", None, text);
+        self.wake.notify_one();
+        Ok(live.commitment)
+    }
+
+    fn kept(&self, live: &Live) -> Result<KeptManifest, Refusal> {
+        let internal = |error: crate::manifests::ManifestsError| {
+            tracing::error!(target: super::LOG, %error, lease = %live.key.lease, "a manifest could not be read");
+            refuse(
+                Reason::Internal,
+                "the provider could not read its copy of the manifest; send it again",
+            )
+        };
+        let versions = self.manifests.versions(live.key).map_err(internal)?;
+        let kept = match versions.accepted {
+            Some(version) => self.manifests.get(live.key, version).map_err(internal)?,
+            None => None,
+        };
+        let kept = kept.ok_or_else(|| {
+            refuse(
+                Reason::NoManifest,
+                "no manifest was sent for this lease yet",
+            )
+        })?;
+        Ok(KeptManifest {
+            manifest: kept.manifest,
+            salt: kept.opening.salt,
+        })
+    }
+
+    fn report(&self, live: &Live) -> Result<LeaseStatus, Refusal> {
+        let (book, manifests) = (&self.book, &self.manifests);
+        report::status(live, self.provider, book, manifests, &self.reach).map_err(|error| {
+            tracing::error!(target: super::LOG, %error, lease = %live.key.lease, "a status could not be made");
+            refuse(
+                Reason::Internal,
+                "the provider could not read its own records",
+            )
+        })
+    }
+}
+
+/// Does what waits for the disk, or takes its time, beside the tasks that serve streams. A tenant that goes meanwhile
+/// does not undo it.
+async fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|_| Err(refuse(Reason::Internal, "the provider failed; try again")))
+}
+
 impl Tenancy for Gateway {
     fn addressee(&self) -> Addressee {
         Addressee {
@@ -219,66 +286,20 @@ impl Tenancy for Gateway {
             Some(live) => live,
             None => self.live(lease)?,
         };
-        self.check_manifest(&live, &manifest, &opening)?;
-        let kept = Kept { manifest, opening };
-        self.manifests
-            .accept(live.key, live.commitment, &kept)
-            .map_err(|error| {
-                tracing::error!(target: super::LOG, %error, %lease, "a manifest could not be kept");
-                refuse(
-                    Reason::Internal,
-                    "the provider could not keep the manifest; try again later",
-                )
-            })?;
-        let text = format!("manifest {} was accepted", live.commitment);
-        self.book
-            .tell(live.key, Severity::Normal, "manifest-accepted", None, text);
-        self.wake.notify_one();
-        Ok(live.commitment)
+        let gateway = self.clone();
+        beside(move || gateway.accept(&live, Kept { manifest, opening })).await
     }
 
     async fn get_manifest(&self, lease: LeaseId) -> Result<KeptManifest, Refusal> {
         let live = self.live(lease)?;
-        let internal = |error: crate::manifests::ManifestsError| {
-            tracing::error!(target: super::LOG, %error, %lease, "a manifest could not be read");
-            refuse(
-                Reason::Internal,
-                "the provider could not read its copy of the manifest; send it again",
-            )
-        };
-        let versions = self.manifests.versions(live.key).map_err(internal)?;
-        let kept = match versions.accepted {
-            Some(version) => self.manifests.get(live.key, version).map_err(internal)?,
-            None => None,
-        };
-        let kept = kept.ok_or_else(|| {
-            refuse(
-                Reason::NoManifest,
-                "no manifest was sent for this lease yet",
-            )
-        })?;
-        Ok(KeptManifest {
-            manifest: kept.manifest,
-            salt: kept.opening.salt,
-        })
+        let gateway = self.clone();
+        beside(move || gateway.kept(&live)).await
     }
 
     async fn status(&self, lease: LeaseId) -> Result<LeaseStatus, Refusal> {
         let live = self.live(lease)?;
-        report::status(
-            &live,
-            self.provider,
-            &self.book,
-            &self.manifests,
-            &self.reach,
-        )
-        .map_err(|error| {
-            tracing::error!(target: super::LOG, %error, %lease, "a status could not be made");
-            refuse(
-                Reason::Internal,
-                "the provider could not read its own records",
-            )
-        })
+        let gateway = self.clone();
+        beside(move || gateway.report(&live)).await
     }
 
     async fn logs(

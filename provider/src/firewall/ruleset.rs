@@ -62,8 +62,18 @@ pub fn ruleset(table: &str, networks: &[LeaseNetwork]) -> String {
     set(&mut text, "forbidden_ipv4", "ipv4_addr", &FORBIDDEN_IPV4);
     set(&mut text, "forbidden_ipv6", "ipv6_addr", &FORBIDDEN_IPV6);
 
+    hooks(&mut text);
+    lease_to_host(&mut text, networks);
+    lease_to_world(&mut text, &subnets);
+    world_to_lease(&mut text, &subnets);
+    text.push_str("}\n");
+    text
+}
+
+/// Where the kernel enters: packets of leases and for leases go to the chains below, all others pass.
+fn hooks(text: &mut String) {
     chain(
-        &mut text,
+        text,
         "input",
         "type filter hook input priority filter - 10; policy accept;",
     );
@@ -71,7 +81,7 @@ pub fn ruleset(table: &str, networks: &[LeaseNetwork]) -> String {
     text.push_str("    ip6 saddr @leases_ipv6 jump lease_to_host\n  }\n");
 
     chain(
-        &mut text,
+        text,
         "forward",
         "type filter hook forward priority filter - 10; policy accept;",
     );
@@ -79,8 +89,11 @@ pub fn ruleset(table: &str, networks: &[LeaseNetwork]) -> String {
     text.push_str("    ip6 saddr @leases_ipv6 jump lease_to_world\n");
     text.push_str("    ip daddr @leases_ipv4 jump world_to_lease\n");
     text.push_str("    ip6 daddr @leases_ipv6 jump world_to_lease\n  }\n");
+}
 
-    chain(&mut text, "lease_to_host", "");
+/// A lease reaches the resolver at its own gateway, and nothing else of the host.
+fn lease_to_host(text: &mut String, networks: &[LeaseNetwork]) {
+    chain(text, "lease_to_host", "");
     text.push_str("    ct state established,related return\n");
     for network in networks {
         for gateway in &network.gateways {
@@ -101,32 +114,35 @@ pub fn ruleset(table: &str, networks: &[LeaseNetwork]) -> String {
     // Neighbour discovery, without which IPv6 does not work at all.
     text.push_str("    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } return\n");
     text.push_str("    counter drop\n  }\n");
+}
 
-    chain(&mut text, "lease_to_world", "");
+/// A lease reaches its own network and the internet, and no other lease and nothing private.
+fn lease_to_world(text: &mut String, subnets: &[Subnet]) {
+    chain(text, "lease_to_world", "");
     text.push_str("    ct state established,related return\n");
-    for subnet in &subnets {
-        let family = family(subnet.is_ipv4());
-        let _ = writeln!(
-            text,
-            "    {family} saddr {subnet} {family} daddr {subnet} return"
-        );
-    }
+    within_itself(text, subnets);
     text.push_str("    ip daddr @leases_ipv4 counter drop\n");
     text.push_str("    ip6 daddr @leases_ipv6 counter drop\n");
     text.push_str("    ip daddr @forbidden_ipv4 counter drop\n");
     text.push_str("    ip6 daddr @forbidden_ipv6 counter drop\n  }\n");
+}
 
-    chain(&mut text, "world_to_lease", "");
+/// The world reaches a lease through the host's ingress only, whose packets are not forwarded ones.
+fn world_to_lease(text: &mut String, subnets: &[Subnet]) {
+    chain(text, "world_to_lease", "");
     text.push_str("    ct state established,related return\n");
-    for subnet in &subnets {
+    within_itself(text, subnets);
+    text.push_str("    counter drop\n  }\n");
+}
+
+fn within_itself(text: &mut String, subnets: &[Subnet]) {
+    for subnet in subnets {
         let family = family(subnet.is_ipv4());
         let _ = writeln!(
             text,
             "    {family} saddr {subnet} {family} daddr {subnet} return"
         );
     }
-    text.push_str("    counter drop\n  }\n}\n");
-    text
 }
 
 fn family(is_ipv4: bool) -> &'static str {

@@ -31,7 +31,7 @@ use tokio::sync::Mutex;
 use self::engine::{Engine, error};
 use self::objects::Object;
 use super::*;
-use crate::firewall::Firewall;
+use crate::firewall::{Firewall, FirewallError};
 
 /// How long a replica of a new version must run before the old one is removed.
 const SETTLE: Duration = Duration::from_secs(3);
@@ -93,7 +93,7 @@ impl Config {
         let firewall = Firewall::new(&self.instance.short());
         let capabilities = Capabilities {
             isolation,
-            network_isolated: firewall.check().is_ok(),
+            network_isolated: check(firewall.clone()).await.is_ok(),
         };
         Ok(ContainerBackend {
             config: self,
@@ -120,10 +120,8 @@ impl ContainerBackend {
             .map(network::for_firewall)
             .collect::<Result<_, _>>()?;
         let firewall = firewall.clone();
-        tokio::task::spawn_blocking(move || firewall.install(&networks))
-            .await
-            .map_err(|cause| BackendError::Engine(cause.to_string()))?
-            .map_err(|cause| BackendError::Engine(cause.to_string()))
+        let installed = beside(move || firewall.install(&networks)).await;
+        installed.map_err(|cause| BackendError::Engine(cause.to_string()))
     }
 
     async fn apply_lease(&self, lease: &LeaseSpec) -> Result<(), BackendError> {
@@ -471,7 +469,7 @@ impl ContainerBackend {
     async fn network_finding(&self) -> Finding {
         let firewall = self.firewall.lock().await.clone();
         let (healthy, says) = match firewall {
-            Some(firewall) => match firewall.check() {
+            Some(firewall) => match check(firewall.clone()).await {
                 Ok(()) => (true, format!("the table inet {} stands", firewall.table())),
                 Err(cause) => (false, cause.to_string()),
             },
@@ -509,6 +507,19 @@ impl ContainerBackend {
         ending::check(first.unwrap_or_default(), &object.id)?;
         Ok(true)
     }
+}
+
+/// Whether the table stands.
+async fn check(firewall: Firewall) -> Result<(), FirewallError> {
+    beside(move || firewall.check()).await
+}
+
+/// Runs `nft`, which is waited for, beside the tasks that serve.
+async fn beside(
+    work: impl FnOnce() -> Result<(), FirewallError> + Send + 'static,
+) -> Result<(), FirewallError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|cause| FirewallError::Run(cause.into()))?
 }
 
 fn finding(subject: &str, healthy: bool, says: String) -> Finding {

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-use bollard::models::{ContainerSummary, ContainerSummaryStateEnum};
+use bollard::models::{
+    ContainerState, ContainerSummary, ContainerSummaryStateEnum, EndpointSettings,
+};
 
 use super::engine::Engine;
 use super::lookup;
@@ -137,63 +139,57 @@ async fn inspect(
         tracing::warn!(target: LOG, id, "a container carries our labels, but not all of them; it is left alone");
         return Ok(None);
     };
-    let mut state = match summary.state {
-        Some(ContainerSummaryStateEnum::RUNNING | ContainerSummaryStateEnum::PAUSED) => {
-            ReplicaState::Running
-        }
-        Some(ContainerSummaryStateEnum::EXITED | ContainerSummaryStateEnum::DEAD) => {
-            ReplicaState::Exited {
-                code: 0,
-                out_of_memory: false,
-            }
-        }
-        _ => ReplicaState::Waiting,
-    };
     let seen = lookup::inspect(engine, &id).await?;
-    let started = seen
-        .state
-        .as_ref()
-        .and_then(|inner| inner.started_at.clone())
-        .filter(|moment| !moment.is_empty() && !moment.starts_with(NEVER));
-    let run = Run {
-        id: id.clone(),
-        started,
-        restarts: u32::try_from(seen.restart_count.unwrap_or_default()).unwrap_or_default(),
-    };
-    if let (ReplicaState::Exited { .. }, Some(inner)) = (&state, &seen.state) {
-        state = ReplicaState::Exited {
-            code: inner.exit_code.unwrap_or_default(),
-            out_of_memory: inner.oom_killed.unwrap_or_default(),
-        };
-    }
-    let networks = seen
-        .network_settings
-        .and_then(|settings| settings.networks)
-        .unwrap_or_default();
-    let address = networks.values().find_map(|endpoint| {
-        let given = endpoint
-            .ipam_config
-            .as_ref()
-            .and_then(|config| config.ipv4_address.as_deref());
-        let actual = endpoint.ip_address.as_deref();
-        actual
-            .filter(|text| !text.is_empty())
-            .or(given)?
-            .parse()
-            .ok()
-    });
+    let inner = seen.state.unwrap_or_default();
+    let networks = seen.network_settings.and_then(|settings| settings.networks);
     Ok(Some(Object {
-        id,
         key,
         service,
         replica,
         fingerprint,
         version,
-        state,
-        address,
-        run,
+        state: state(summary.state, &inner),
+        address: networks.unwrap_or_default().values().find_map(address),
+        run: Run {
+            id: id.clone(),
+            started: inner
+                .started_at
+                .filter(|moment| !moment.is_empty() && !moment.starts_with(NEVER)),
+            restarts: u32::try_from(seen.restart_count.unwrap_or_default()).unwrap_or_default(),
+        },
+        id,
         created: summary.created.unwrap_or_default(),
     }))
+}
+
+/// The state as the list had it, with what the look at the container says of its end.
+fn state(listed: Option<ContainerSummaryStateEnum>, seen: &ContainerState) -> ReplicaState {
+    match listed {
+        Some(ContainerSummaryStateEnum::RUNNING | ContainerSummaryStateEnum::PAUSED) => {
+            ReplicaState::Running
+        }
+        Some(ContainerSummaryStateEnum::EXITED | ContainerSummaryStateEnum::DEAD) => {
+            ReplicaState::Exited {
+                code: seen.exit_code.unwrap_or_default(),
+                out_of_memory: seen.oom_killed.unwrap_or_default(),
+            }
+        }
+        _ => ReplicaState::Waiting,
+    }
+}
+
+/// Where the container is reached in a network: the address that it has, or will have when it runs.
+fn address(endpoint: &EndpointSettings) -> Option<IpAddr> {
+    let given = endpoint
+        .ipam_config
+        .as_ref()
+        .and_then(|config| config.ipv4_address.as_deref());
+    let actual = endpoint.ip_address.as_deref();
+    actual
+        .filter(|text| !text.is_empty())
+        .or(given)?
+        .parse()
+        .ok()
 }
 
 /// Bytes that each container of the lease has written to its own file system.
