@@ -290,7 +290,6 @@ mod tests {
     #[test]
     fn the_newest_events_are_kept_each_once_and_none_is_longer_than_may_be() {
         let book = Book::default();
-        let (_, mut listener) = book.events(key(1));
         for number in 0..=MAX_EVENTS {
             tell(&book, 1, &number.to_string());
             tell(&book, 1, &number.to_string());
@@ -298,7 +297,6 @@ mod tests {
         let (events, _) = book.events(key(1));
         assert_eq!(events.len(), MAX_EVENTS);
         assert_eq!(events[0].message, "1");
-        assert!(listener.try_recv().is_err(), "a slow listener misses some");
         tell(&book, 1, &format!("a{}", "é".repeat(MAX_MESSAGE_BYTES)));
         let (events, _) = book.events(key(1));
         assert_eq!(events[MAX_EVENTS - 1].message.len(), MAX_MESSAGE_BYTES - 1);

@@ -162,18 +162,17 @@ async fn inspect(
     }))
 }
 
-/// The state as the list had it, with what the look at the container says of its end.
+/// The state as the look at the container has it, which is newer than the list.
 fn state(listed: Option<ContainerSummaryStateEnum>, seen: &ContainerState) -> ReplicaState {
-    match listed {
-        Some(ContainerSummaryStateEnum::RUNNING | ContainerSummaryStateEnum::PAUSED) => {
-            ReplicaState::Running
-        }
-        Some(ContainerSummaryStateEnum::EXITED | ContainerSummaryStateEnum::DEAD) => {
-            ReplicaState::Exited {
-                code: seen.exit_code.unwrap_or_default(),
-                out_of_memory: seen.oom_killed.unwrap_or_default(),
-            }
-        }
+    use ContainerSummaryStateEnum as Listed;
+    let exited = ReplicaState::Exited {
+        code: seen.exit_code.unwrap_or_default(),
+        out_of_memory: seen.oom_killed.unwrap_or_default(),
+    };
+    match (seen.running, listed) {
+        (Some(true), _) | (None, Some(Listed::RUNNING | Listed::PAUSED)) => ReplicaState::Running,
+        (_, Some(Listed::EXITED | Listed::DEAD)) => exited,
+        (Some(false), Some(Listed::RUNNING | Listed::PAUSED)) => exited,
         _ => ReplicaState::Waiting,
     }
 }
