@@ -174,7 +174,8 @@ mod tests {
         for text in [
             "",
             "{}",
-            r#"{"format":2,"http":{},"tcp":{},"udp":{}}"#,
+            r#"{"format":1,"http":{},"tcp":{},"udp":{}}"#,
+            r#"{"format":3,"http":{},"tcp":{},"udp":{}}"#,
             "[1]",
         ] {
             std::fs::write(&path, text).unwrap();
