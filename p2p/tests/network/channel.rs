@@ -261,3 +261,27 @@ async fn a_connection_without_streams_is_closed_after_its_time() {
     assert_eq!(round_trip(stream, b"y").await.unwrap(), b"y");
     server.abort();
 }
+
+/// An opener that goes while neither side has anything to say.
+async fn a_dropped_stream_ends_at_the_other_side(transport: Transport) {
+    let mut listener = listen(transport, 1, Limits::default()).await;
+    let addresses = listener.listening().to_vec();
+    let connector = connect(2).await;
+    let (opened, accepted) = tokio::join!(connector.open(peer(1), &addresses), listener.accept());
+    let (mut opened, (_, mut accepted)) = (opened.unwrap(), accepted.unwrap());
+    opened.write_all(b"a").await.unwrap();
+    opened.flush().await.unwrap();
+    accepted.read_exact(&mut [0]).await.unwrap();
+    let reading = tokio::spawn(async move { accepted.read(&mut [0]).await });
+    drop(opened);
+    // The end or a failure: whichever it is, it comes.
+    assert_eq!(within(reading).await.unwrap().unwrap_or(0), 0);
+    connector.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_is_dropped_ends_at_the_other_side() {
+    for transport in [Transport::Tcp, Transport::Quic] {
+        a_dropped_stream_ends_at_the_other_side(transport).await;
+    }
+}
