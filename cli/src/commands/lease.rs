@@ -4,11 +4,14 @@ use std::io::{IsTerminal, Write};
 
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
+use welkin_consensus::types::Timestamp;
 use welkin_p2p::channel::Stream;
 use welkin_provider_api::channel::{
-    ExecRequest, Inputs, LeaseStatus, LogQuery, Output, Outputs, TerminalSize,
+    ExecRequest, Inputs, LeaseStatus, LogQuery, Output, Outputs, Severity, TerminalSize,
 };
 use welkin_provider_api::delegation::Scope;
+use welkin_runtime::Time;
+use welkin_runtime::types::NANOS_PER_SECOND;
 
 use super::deploy::port_for_people;
 use crate::args::Lease;
@@ -130,7 +133,14 @@ async fn print_all(format: Format, mut output: Outputs<Stream>) -> Outcome<u8> {
                     .as_deref()
                     .map(|service| format!(" [{service}]"))
                     .unwrap_or_default();
-                format!("{}{about}: {}", event.name, event.message)
+                let second = Time(event.time.0 / NANOS_PER_SECOND * NANOS_PER_SECOND);
+                let time = Timestamp::from_runtime(second);
+                let severity = match event.severity {
+                    Severity::Normal => "",
+                    Severity::Warning => " warning:",
+                };
+                let (name, message) = (&event.name, &event.message);
+                format!("{time}{severity} {name}{about}: {message}")
             }
             (Output::Log(line), _) => json(line),
             (Output::Event(event), _) => json(event),
