@@ -371,6 +371,43 @@ fn command_on_the_host(engine: &Engine) -> Vec<OwnedFd> {
     handles
 }
 
+async fn have_ended(processes: Vec<OwnedFd>) {
+    for process in processes {
+        let ended = tokio::task::spawn_blocking(move || {
+            let mut asked = [PollFd::new(&process, PollFlags::IN)];
+            let minute = Timespec::try_from(Duration::from_secs(60)).unwrap();
+            poll(&mut asked, Some(&minute)).unwrap()
+        });
+        assert_eq!(ended.await.unwrap(), 1, "it has ended");
+    }
+}
+
+#[tokio::test]
+async fn a_daemon_that_starts_ends_the_commands_of_one_that_was_killed() {
+    let Some(engine) = Engine::start() else {
+        return;
+    };
+    let backend = engine.backend(1).await;
+    backend.apply(&lease(1)).await.unwrap();
+    let request = ExecRequest {
+        service: "web".to_owned(),
+        replica: 0,
+        command: ["sh", "-c", "sleep 4000 & echo started; wait"]
+            .map(str::to_owned)
+            .to_vec(),
+        tty: None,
+    };
+    let mut session = backend.exec(key(1), request).await.unwrap();
+    session.output.recv().await.unwrap().unwrap();
+    let processes = command_on_the_host(&engine);
+    assert_eq!(processes.len(), 2, "the shell and what it started");
+    // Who was killed ends nothing itself: its session is still held here.
+    let restarted = engine.backend(1).await;
+    have_ended(processes).await;
+    assert!(session.output.recv().await.is_some());
+    assert_eq!(seen(&restarted, key(1)).await.replicas.len(), 2);
+}
+
 #[tokio::test]
 async fn a_command_and_what_it_started_end_when_nobody_hears_it_any_more() {
     let Some(engine) = Engine::start() else {
@@ -394,14 +431,7 @@ async fn a_command_and_what_it_started_end_when_nobody_hears_it_any_more() {
         let processes = command_on_the_host(&engine);
         assert_eq!(processes.len(), 2, "the shell and what it started");
         drop(session);
-        for process in processes {
-            let ended = tokio::task::spawn_blocking(move || {
-                let mut asked = [PollFd::new(&process, PollFlags::IN)];
-                let minute = Timespec::try_from(Duration::from_secs(60)).unwrap();
-                poll(&mut asked, Some(&minute)).unwrap()
-            });
-            assert_eq!(ended.await.unwrap(), 1, "it has ended");
-        }
+        have_ended(processes).await;
     }
     assert_eq!(seen(&backend, key(1)).await, before, "the rest runs on");
     let findings = backend.doctor().await;

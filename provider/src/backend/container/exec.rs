@@ -49,7 +49,7 @@ pub(super) async fn start(
 
 /// A command that was started.
 #[derive(Clone)]
-struct Command {
+pub(super) struct Command {
     engine: Engine,
     container: String,
     id: String,
@@ -59,6 +59,15 @@ type FromCommand = BoxStream<'static, Result<LogOutput, bollard::errors::Error>>
 type IntoCommand = Pin<Box<dyn AsyncWrite + Send>>;
 
 impl Command {
+    /// One that runs in this container, by the engine's name for it.
+    pub(super) fn of(engine: &Engine, container: &str, id: String) -> Command {
+        Command {
+            engine: engine.clone(),
+            container: container.to_owned(),
+            id,
+        }
+    }
+
     async fn start(
         engine: &Engine,
         container: &str,
@@ -73,11 +82,7 @@ impl Command {
             ..Default::default()
         };
         let created = engine.api.create_exec(container, options).await;
-        let command = Command {
-            engine: engine.clone(),
-            container: container.to_owned(),
-            id: created.map_err(error)?.id,
-        };
+        let command = Command::of(engine, container, created.map_err(error)?.id);
         let options = StartExecOptions {
             detach: false,
             tty: request.tty.is_some(),
@@ -133,7 +138,7 @@ impl Command {
     }
 
     /// Nobody hears it any more.
-    async fn end(&self) {
+    pub(super) async fn end(&self) {
         if let Err(cause) = ending::end(&self.engine, &self.container, &self.id).await {
             tracing::warn!(target: LOG, %cause, container = self.container, "a command runs on without its tenant");
         }

@@ -76,6 +76,7 @@ impl Config {
             tracing::warn!(target: LOG, %cause, "leases are not kept apart; this provider says network=open");
             backend.firewall = Mutex::new(None);
         }
+        backend.end_orphans().await;
         Ok(backend)
     }
 
@@ -122,6 +123,24 @@ impl ContainerBackend {
         let firewall = firewall.clone();
         let installed = beside(move || firewall.install(&networks)).await;
         installed.map_err(|cause| BackendError::Engine(cause.to_string()))
+    }
+
+    /// Ends the commands of an earlier daemon: their tenants' streams went with it. They are listed before a new one can
+    /// begin, and ended while the daemon goes on.
+    async fn end_orphans(&self) {
+        let objects = match objects::of_instance(&self.engine, self.instance()).await {
+            Ok(objects) => objects,
+            Err(cause) => {
+                tracing::warn!(target: LOG, %cause, "commands of an earlier daemon may run on");
+                return;
+            }
+        };
+        for object in objects {
+            for command in object.commands {
+                let command = exec::Command::of(&self.engine, &object.id, command);
+                tokio::spawn(async move { command.end().await });
+            }
+        }
     }
 
     async fn apply_lease(&self, lease: &LeaseSpec) -> Result<(), BackendError> {

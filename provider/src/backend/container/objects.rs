@@ -27,6 +27,8 @@ pub(super) struct Object {
     pub state: ReplicaState,
     pub address: Option<IpAddr>,
     pub run: Run,
+    /// The engine's names of the commands that were started in it and may run still.
+    pub commands: Vec<String>,
     /// Seconds since the Unix epoch.
     pub created: i64,
 }
@@ -157,6 +159,7 @@ async fn inspect(
                 .filter(|moment| !moment.is_empty() && !moment.starts_with(NEVER)),
             restarts: u32::try_from(seen.restart_count.unwrap_or_default()).unwrap_or_default(),
         },
+        commands: seen.exec_ids.unwrap_or_default(),
         id,
         created: summary.created.unwrap_or_default(),
     }))
