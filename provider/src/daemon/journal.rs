@@ -4,7 +4,9 @@
 //! of it), and a file that cannot be read is told in the log and begun anew.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -77,7 +79,14 @@ impl Journal {
         let path = self.path(key);
         let temporary = path.with_extension("partial");
         let bytes = serde_json::to_vec(past).expect("events are always JSON");
-        std::fs::write(&temporary, bytes)?;
+        // For the provider's user only, as all that it keeps of tenants.
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
+        file.write_all(&bytes)?;
         std::fs::rename(&temporary, &path)
     }
 
@@ -117,6 +126,8 @@ fn read_one(path: &Path) -> io::Result<Past> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use welkin_provider_api::channel::Severity;
     use welkin_runtime::Time;
 
@@ -154,6 +165,10 @@ mod tests {
         let read = journal.read();
         assert_eq!(read[&key(1)], past(MAX_EVENTS as u64));
         assert_eq!(read.len(), 2);
+        let mode = std::fs::metadata(journal.path(key(1)))
+            .unwrap()
+            .permissions();
+        assert_eq!(mode.mode() & 0o777, 0o600);
         journal.forget(key(1)).unwrap();
         journal.forget(key(1)).unwrap();
         assert_eq!(journal.read().keys().collect::<Vec<_>>(), [&key(2)]);
