@@ -9,12 +9,13 @@ use welkin_modules::ids::LeaseId;
 use welkin_modules::market::types::LeaseState;
 use welkin_modules::provider::types::Provider as ProviderRecord;
 use welkin_modules::spec::GroupSpec;
-use welkin_p2p::channel::{Config, Connector, Stream};
+use welkin_p2p::channel::{Config, Connector, OpenError, Stream};
 use welkin_p2p::{Multiaddr, PeerId, identity};
-use welkin_provider_api::channel::{ChannelClient, ChannelError, Quote};
+use welkin_provider_api::channel::{ChannelClient, ChannelError, LeaseStatus, Quote};
 use welkin_provider_api::delegation::{Delegation, Scope, Scopes, SignedDelegation};
+use welkin_provider_api::manifest::Opening;
 use welkin_runtime::crypto::SigningKey;
-use welkin_runtime::{Address, Time};
+use welkin_runtime::{Address, Hash, Time};
 
 use crate::failure::{Failure, Outcome, code};
 
@@ -23,6 +24,9 @@ const VALIDITY: Duration = Duration::from_secs(120);
 
 /// How long one attempt to reach a provider may take. Who can wait longer tries again, and says so meanwhile.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long an answer may take. A provider may wait for its own look at the chain, and for its disk.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A provider that can be called.
 #[derive(Clone)]
@@ -117,7 +121,11 @@ impl Line {
         let opened = self.connector.open(self.peer, &self.addresses).await;
         opened.map_err(|error| {
             let text = format!("the provider {} cannot be reached: {error}", self.provider);
-            Failure::new(code::TIMED_OUT, text).temporary()
+            let failure = Failure::new(code::TIMED_OUT, text);
+            match error {
+                OpenError::Timeout { .. } => failure.temporary(),
+                OpenError::NoAddress(_) | OpenError::Unsupported(_) | OpenError::Stopped => failure,
+            }
         })
     }
 }
@@ -160,6 +168,24 @@ impl Link {
         Ok(ChannelClient::new(stream, self.delegation(scope)))
     }
 
+    /// What the provider says of the lease.
+    ///
+    /// # Errors
+    /// It cannot be reached, does not answer, or refuses.
+    pub async fn status(&self) -> Outcome<LeaseStatus> {
+        let client = self.open(Scope::Status).await?;
+        answered(client.status()).await
+    }
+
+    /// Hands over a manifest.
+    ///
+    /// # Errors
+    /// As [`Link::status`].
+    pub async fn send_manifest(&self, manifest: Vec<u8>, opening: Opening) -> Outcome<Hash> {
+        let client = self.open(Scope::SendManifest).await?;
+        answered(client.send_manifest(manifest, opening)).await
+    }
+
     fn delegation(&self, scope: Scope) -> SignedDelegation {
         let now = now();
         let mut nonce = [0; 16];
@@ -178,6 +204,21 @@ impl Link {
             nonce,
         }
         .sign(&self.key)
+    }
+}
+
+/// An answer of a provider; one that keeps silent is not waited for without end.
+///
+/// # Errors
+/// It does not answer, or refuses.
+pub async fn answered<T>(answer: impl Future<Output = Result<T, ChannelError>>) -> Outcome<T> {
+    match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => {
+            let seconds = ANSWER_TIMEOUT.as_secs();
+            let text = format!("the provider does not answer within {seconds} s");
+            Err(Failure::new(code::TIMED_OUT, text).temporary())
+        }
     }
 }
 

@@ -38,6 +38,8 @@ pub struct Context {
     genesis: Option<PathBuf>,
     key: String,
     password_file: Option<PathBuf>,
+    /// Where the genesis and verified headers of the context's network are.
+    chain: PathBuf,
 }
 
 impl Context {
@@ -54,6 +56,10 @@ impl Context {
         };
         let file = read_file(&home.join("config.toml"))?;
         let name = global.context.clone().or(file.current);
+        let chain = match &name {
+            None => home.join("chain"),
+            Some(name) => home.join("contexts").join(folder_of(name)?).join("chain"),
+        };
         let named = match &name {
             None => Named::default(),
             Some(name) => file.contexts.get(name).cloned().ok_or_else(|| {
@@ -77,6 +83,7 @@ impl Context {
                 .or(named.key)
                 .unwrap_or_else(|| "default".to_owned()),
             password_file: global.password_file.clone(),
+            chain,
             home,
         })
     }
@@ -100,8 +107,8 @@ impl Context {
             .split(',')
             .map(|node| node.trim().to_owned())
             .collect();
-        let folder = self.home.join("chain");
-        std::fs::create_dir_all(&folder).map_err(|error| Failure::file(&folder, &error))?;
+        let folder = &self.chain;
+        std::fs::create_dir_all(folder).map_err(|error| Failure::file(folder, &error))?;
         Ok(Chain::connect(Config::new(endpoints, folder, trust)).await?)
     }
 
@@ -145,6 +152,17 @@ impl Context {
             .allow_empty_password(true)
             .interact()
             .map_err(|error| Failure::new(1, format!("the password could not be read: {error}")))
+    }
+}
+
+/// A context has a folder of its own, since two of them may be two networks.
+fn folder_of(context: &str) -> Outcome<&str> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    match context.chars().all(fits) && !context.is_empty() && !context.starts_with('.') {
+        true => Ok(context),
+        false => Err(Failure::usage(format!(
+            "{context:?} is no name of a context: letters, digits, -, _ and . are"
+        ))),
     }
 }
 

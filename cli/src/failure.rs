@@ -27,7 +27,7 @@ pub mod code {
 }
 
 /// A command's failure.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Failure {
     /// The exit code.
     pub code: u8,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -37,11 +37,20 @@ async fn ask(target: &str, port: u16, host: &str) -> Option<u16> {
         "GET / HTTP/1.1\r\nhost: {host}\r\nuser-agent: welkin\r\nconnection: close\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await.ok()?;
-    let mut bytes = Vec::new();
-    stream.take(MAX_BYTES).read_to_end(&mut bytes).await.ok()?;
-    let text = String::from_utf8_lossy(&bytes);
-    let status = text.split(' ').nth(1)?.parse().ok()?;
-    // A gateway's 502 and 504 mean that the application itself does not answer yet.
-    let is_ours = matches!(status, 502 | 504) || (status == 404 && text.contains(NO_ROUTE));
+    let mut answer = BufReader::new(stream.take(MAX_BYTES));
+    let mut first = String::new();
+    answer.read_line(&mut first).await.ok()?;
+    let status = first.split(' ').nth(1)?.trim().parse().ok()?;
+    // A gateway's 502 and 504 mean that the application itself does not answer yet, and a 404 may be the ingress's own.
+    // Nothing else is read further: an application may go on writing for ever.
+    let is_ours = match status {
+        502 | 504 => true,
+        404 => {
+            let mut rest = Vec::new();
+            answer.read_to_end(&mut rest).await.ok()?;
+            String::from_utf8_lossy(&rest).contains(NO_ROUTE)
+        }
+        _ => false,
+    };
     (!is_ours).then_some(status)
 }

@@ -50,7 +50,7 @@ impl Standing {
         }
     }
 
-    /// What its owner should know when the money is or will soon be used up.
+    /// What its owner should know when the money is used up.
     pub fn warning(self, deployment: DeploymentId) -> Option<String> {
         let remedy = format!("`welkin deployment deposit {deployment} UWLK` adds some");
         match self {
@@ -115,7 +115,73 @@ pub fn duration(nanos: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use welkin_modules::escrow::types::Account;
+    use welkin_modules::moment::Moment;
+    use welkin_runtime::{Address, Amount};
+
     use super::*;
+
+    fn view(state: AccountState, due: Option<u64>, closes_at: Option<u64>) -> AccountView {
+        let seconds = |seconds: u64| Time(seconds * NANOS_PER_SECOND);
+        AccountView {
+            deployment: DeploymentId(7),
+            account: Account {
+                owner: Address([1; 20]),
+                state,
+                balance: Amount(0),
+                prepaid: Amount(0),
+                settled_at: seconds(0),
+                covered_nanos: 0,
+                rate_uwlk_per_hour: Amount(0),
+                earned: Default::default(),
+                open_payments: 0,
+                due: due.map(seconds),
+                exhausted_at: None,
+                closes_at: closes_at.map(seconds),
+                grace_used_nanos: 0,
+                deposited: Amount(0),
+                paid: Amount(0),
+                refunded: Amount(0),
+                opened: Moment {
+                    height: 1,
+                    time: seconds(0),
+                },
+                closed: None,
+            },
+            earned_uwlk: Amount(0),
+            free_uwlk: Amount(0),
+            grace_left_nanos: 0,
+            closing: false,
+        }
+    }
+
+    #[test]
+    fn an_owner_is_told_for_how_long_the_money_lasts_and_what_comes_then() {
+        let now = Time(100 * NANOS_PER_SECOND);
+        let of = |view: &AccountView| Standing::of(view, now);
+        let pays = view(AccountState::Open, Some(220), None);
+        assert_eq!(of(&pays), Standing::Pays(120 * NANOS_PER_SECOND));
+        assert_eq!(of(&pays).short(), "2 min 0 s");
+        assert_eq!(of(&pays).warning(DeploymentId(7)), None);
+        let idle = view(AccountState::Open, None, None);
+        assert_eq!(of(&idle), Standing::Idle);
+        let exhausted = view(AccountState::Exhausted, Some(90), Some(160));
+        assert_eq!(of(&exhausted).short(), "used up, ends in 1 min 0 s");
+        let warning = of(&exhausted).warning(DeploymentId(7)).unwrap();
+        assert!(warning.contains("it ends in 1 min 0 s"), "{warning}");
+        assert!(
+            warning.contains("`welkin deployment deposit 7 UWLK`"),
+            "{warning}"
+        );
+        let closing = AccountView {
+            closing: true,
+            ..exhausted
+        };
+        assert_eq!(of(&closing), Standing::Closing);
+        assert!(of(&closing).warning(DeploymentId(7)).is_some());
+        let closed = view(AccountState::Closed, None, None);
+        assert_eq!(of(&closed), Standing::Closed);
+    }
 
     #[test]
     fn a_duration_has_its_two_largest_units() {

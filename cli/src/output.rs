@@ -99,8 +99,16 @@ pub fn say_error(text: impl AsRef<str>) {
     eprintln!("{mark} {}", harmless(text.as_ref()));
 }
 
+/// A text that somebody else wrote, in one line, so that it cannot pass for a line of ours.
+pub fn one_line(text: &str) -> String {
+    harmless(text)
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
 /// Providers and servers write texts too: none of them may steer the terminal.
-fn harmless(text: &str) -> String {
+pub fn harmless(text: &str) -> String {
     let keep = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
     text.chars()
         .map(|c| {

@@ -1,6 +1,6 @@
 //! `welkin lease`: over the private channel to the lease's provider.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,10 +15,10 @@ use welkin_runtime::types::NANOS_PER_SECOND;
 
 use super::deploy::port_for_people;
 use crate::args::Lease;
-use crate::channel::Link;
+use crate::channel::{Link, answered};
 use crate::context::Context;
-use crate::failure::{Failure, Outcome};
-use crate::output::{Format, pairs, say, table};
+use crate::failure::{Failure, Outcome, code};
+use crate::output::{Format, harmless, pairs, say, table};
 
 /// Exit code of `shell` for its own failures.
 const SHELL_FAILED: u8 = 255;
@@ -28,7 +28,7 @@ pub async fn run(context: &Context, command: Lease) -> Outcome<u8> {
     match command {
         Lease::Status { id } => {
             let link = link(context, id).await?;
-            let status = link.open(Scope::Status).await?.status().await?;
+            let status = link.status().await?;
             context.format.print(&status, for_people)?;
             Ok(0)
         }
@@ -44,12 +44,14 @@ pub async fn run(context: &Context, command: Lease) -> Outcome<u8> {
                 follow,
                 tail,
             };
-            let output = link.open(Scope::Logs).await?.logs(query).await?;
+            let client = link.open(Scope::Logs).await?;
+            let output = answered(client.logs(query)).await?;
             print_all(context.format, output).await
         }
         Lease::Events { id, follow } => {
             let link = link(context, id).await?;
-            let output = link.open(Scope::Events).await?.events(follow).await?;
+            let client = link.open(Scope::Events).await?;
+            let output = answered(client.events(follow)).await?;
             print_all(context.format, output).await
         }
         Lease::Shell {
@@ -151,13 +153,23 @@ async fn print_all(format: Format, mut output: Outputs<Stream>) -> Outcome<u8> {
             }
             _ => continue,
         };
+        let line = match std::io::stdout().is_terminal() {
+            true => harmless(&line),
+            false => line,
+        };
         let mut out = std::io::stdout().lock();
-        if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+        match writeln!(out, "{line}").and_then(|()| out.flush()) {
             // Whoever read our output has enough of it.
-            return Ok(0);
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(0),
+            written => written.map_err(|error| not_written("stdout", &error))?,
         }
     }
     Ok(0)
+}
+
+/// What was to be kept would be lost: that is no success.
+fn not_written(stream: &str, error: &std::io::Error) -> Failure {
+    Failure::new(code::FAILED, format!("{stream}: {error}"))
 }
 
 fn json(value: &impl serde::Serialize) -> String {
@@ -192,7 +204,8 @@ async fn shell(
         stdin: true,
         size: tty.then(terminal_size).flatten(),
     };
-    let (output, input) = link.open(Scope::Shell).await?.exec(request).await?;
+    let client = link.open(Scope::Shell).await?;
+    let (output, input) = answered(client.exec(request)).await?;
     let _raw = if tty { RawTerminal::enter() } else { None };
     let typing = tokio::spawn(send_input(input, tty));
     let outcome = receive(output).await;
@@ -201,7 +214,7 @@ async fn shell(
 }
 
 async fn first_service(link: &Link) -> Outcome<String> {
-    let status = link.open(Scope::Status).await?.status().await?;
+    let status = link.status().await?;
     let services = status.services.into_iter().map(|service| service.name);
     services
         .into_iter()
@@ -214,11 +227,13 @@ async fn receive(mut output: Outputs<Stream>) -> Outcome<u8> {
         match piece {
             Output::Stdout(bytes) => {
                 let mut out = std::io::stdout().lock();
-                let _ = out.write_all(&bytes).and_then(|()| out.flush());
+                let written = out.write_all(&bytes).and_then(|()| out.flush());
+                written.map_err(|error| not_written("stdout", &error))?;
             }
             Output::Stderr(bytes) => {
                 let mut out = std::io::stderr().lock();
-                let _ = out.write_all(&bytes).and_then(|()| out.flush());
+                let written = out.write_all(&bytes).and_then(|()| out.flush());
+                written.map_err(|error| not_written("stderr", &error))?;
             }
             Output::Exit { code } => return Ok(u8::try_from(code).unwrap_or(SHELL_FAILED)),
             Output::Failed(refusal) => {

@@ -16,7 +16,7 @@ use crate::args::Plan;
 use crate::channel::Phone;
 use crate::context::Context;
 use crate::failure::Outcome;
-use crate::output::{pairs, say, tokens};
+use crate::output::{one_line, pairs, say, tokens};
 
 /// Providers that are asked at the same time, at most.
 const AT_ONCE: usize = 16;
@@ -60,7 +60,7 @@ struct Candidate {
 
 /// Plans a file.
 pub async fn run(context: &Context, options: Plan) -> Outcome {
-    let read = sdl::read(&options.file, options.strict)?;
+    let read = sdl::read(&options.file, options.strict)?.sdl;
     if options.offline {
         return offline(context, &read, options.price_as_uwlk);
     }
@@ -137,7 +137,9 @@ async fn of_provider(
         Ok(quotes) => {
             let quotes = quotes.into_iter().map(|quote| match quote {
                 Quote::Rate(rate) => candidate(Some(rate), Vec::new()),
-                Quote::Declined(reasons) => candidate(None, reasons),
+                Quote::Declined(reasons) => {
+                    candidate(None, reasons.iter().map(|one| one_line(one)).collect())
+                }
             });
             return Ok(quotes.collect());
         }

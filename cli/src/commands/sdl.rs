@@ -7,16 +7,25 @@ use welkin_client::Chain;
 use welkin_modules::deployment::types::Nonce;
 use welkin_provider_api::manifest::{Built, Commitment, build, commit, derive_salt};
 use welkin_provider_api::sdl::{self, Sdl, Strictness};
+use welkin_runtime::Hash;
 use welkin_runtime::crypto::SigningKey;
 
 use crate::failure::{Failure, Outcome};
 use crate::output::say;
 
+/// A file as it was read, once.
+pub struct Source {
+    /// What it says.
+    pub sdl: Sdl,
+    /// The hash of its bytes.
+    pub content: Hash,
+}
+
 /// Reads and checks a file; remarks that are no errors are said.
 ///
 /// # Errors
 /// The file cannot be read, or is not accepted: where, why, and what to do.
-pub fn read(path: &Path, strict: bool) -> Outcome<Sdl> {
+pub fn read(path: &Path, strict: bool) -> Outcome<Source> {
     let bytes = bytes(path)?;
     let strictness = if strict {
         Strictness::Strict
@@ -27,14 +36,15 @@ pub fn read(path: &Path, strict: bool) -> Outcome<Sdl> {
     if !sdl.warnings.is_empty() {
         say(sdl.warnings.to_string());
     }
-    Ok(sdl)
+    let content = welkin_runtime::crypto::blake3_hash(&bytes);
+    Ok(Source { sdl, content })
 }
 
 /// The bytes of a file. What is no file, like a device that never ends, is read as far as a file could be long.
 ///
 /// # Errors
 /// It cannot be read, or is longer than an SDL file may be.
-pub fn bytes(path: &Path) -> Outcome<Vec<u8>> {
+fn bytes(path: &Path) -> Outcome<Vec<u8>> {
     let limit = sdl::MAX_BYTES as u64;
     let mut bytes = Vec::new();
     std::fs::File::open(path)

@@ -110,8 +110,9 @@ fn a_context_names_the_network_and_flags_go_before_it() {
     std::fs::create_dir_all(&home).unwrap();
     let genesis = chain.path("node/config/genesis.json");
     let text = format!(
-        "current = \"here\"\n[contexts.here]\nnode = \"{}\"\ngenesis = \"{}\"\n[contexts.away]\nnode = \"http://127.0.0.1:1\"\n",
+        "current = \"here\"\n[contexts.here]\nnode = \"{}\"\ngenesis = \"{}\"\n[contexts.away]\nnode = \"http://127.0.0.1:1\"\ngenesis = \"{}\"\n",
         chain.url(),
+        genesis.display(),
         genesis.display()
     );
     std::fs::write(home.join("config.toml"), text).unwrap();

@@ -28,8 +28,10 @@ pub(crate) fn read(path: &Path, max_bytes: u64) -> Result<Option<String>, Client
 
 /// Replaces a file, readable by its owner only: after a crash there is the old one or the new one, whole.
 ///
+/// Two that replace the same file at the same time have to take turns by a lock of their own.
+///
 /// # Errors
-/// What the system said; the old file is then still there.
+/// What the system said. The file is then the old one whole, or the new one whole that a power cut may still undo.
 pub fn replace_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,

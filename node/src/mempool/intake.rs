@@ -66,7 +66,8 @@ impl Intake {
             let Some(mempool) = self.mempool.upgrade() else {
                 return;
             };
-            let (mut arrivals, mut count) = (vec![first], 0);
+            let mut count = first.txs.len();
+            let mut arrivals = vec![first];
             while count < BATCH
                 && let Ok(arrival) = self.arrivals.try_recv()
             {
@@ -137,7 +138,7 @@ impl Intake {
     /// Where it stands, if its sequence is used because it was committed.
     fn place(&self, why: &ModuleError, id: &Hash) -> Option<TxPlace> {
         let may_be = why.is(RuntimeError::SequenceUsed) || why.is(RuntimeError::Expired);
-        self.ledger.tx_place(id).ok().flatten().filter(|_| may_be)
+        may_be.then(|| self.ledger.tx_place(id).ok().flatten())?
     }
 
     /// The signatures, all at once if they are right.

@@ -1,7 +1,7 @@
 //! Bids on an order: who could make one, how long they are waited for, and which is taken.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use welkin_client::Chain;
 use welkin_modules::ids::OrderId;
@@ -14,6 +14,9 @@ use welkin_runtime::Address;
 use super::run::{LOOK, Run};
 use crate::failure::{Failure, Outcome, code};
 use crate::output::tokens;
+
+/// For how long bids are waited for before the order itself is looked at again: it may have ended.
+const LOOK_AGAIN: Duration = Duration::from_secs(3);
 
 /// The wait for bids on one order.
 #[derive(Clone, Debug)]
@@ -50,8 +53,9 @@ impl Run {
         Ok(())
     }
 
-    /// Waits until every provider that could bid has done so, or the time for it is over and there is a bid.
-    pub(super) async fn choose(&mut self, order: OrderId, index: usize) -> Outcome<Bid> {
+    /// Waits until every provider that could bid has done so, or the time for it is over and there is a bid. Nothing
+    /// where that takes so long that the order should be looked at again.
+    pub(super) async fn choose(&mut self, order: OrderId, index: usize) -> Outcome<Option<Bid>> {
         let could = could_bid(&self.chain, &self.groups[index].spec).await?;
         if self.auction.as_ref().is_none_or(|one| one.order != order) {
             self.step(format!(
@@ -64,10 +68,18 @@ impl Run {
                 is_silence_said: false,
             });
         }
-        loop {
+        let began = Instant::now();
+        while began.elapsed() < LOOK_AGAIN {
             let mut bids = self.chain.bids_on(order).await?;
             self.works();
             bids.retain(|bid| bid.state == BidState::Open);
+            if let Some((_, failure)) = self.refused_bids.last_key_value() {
+                let failure = failure.clone();
+                bids.retain(|bid| !self.refused_bids.contains_key(&bid.id));
+                if bids.is_empty() {
+                    return Err(failure);
+                }
+            }
             bids.sort_by_key(|bid| (bid.rate_uwlk_per_hour, bid.number));
             let have: BTreeSet<Address> = bids.iter().map(|bid| bid.id.provider).collect();
             let wanted = match self.wishes.provider {
@@ -78,16 +90,18 @@ impl Run {
             let is_time = self.is_patience_over();
             match wanted {
                 Some(bid) if self.wishes.choose && (all_in || is_time) => {
-                    return ask(&bids).map(|chosen| chosen.unwrap_or_else(|| bid.clone()));
+                    let bid = bid.clone();
+                    return ask(bids).await.map(|chosen| Some(chosen.unwrap_or(bid)));
                 }
                 Some(bid) if all_in || is_time || self.wishes.provider.is_some() => {
-                    return Ok(bid.clone());
+                    return Ok(Some(bid.clone()));
                 }
                 None if is_time => self.say_silence(bids.len()),
                 _ => {}
             }
             tokio::time::sleep(LOOK).await;
         }
+        Ok(None)
     }
 
     fn is_patience_over(&self) -> bool {
@@ -136,13 +150,13 @@ async fn could_bid(chain: &Chain, spec: &GroupSpec) -> Outcome<BTreeSet<Address>
     Ok(fits.map(|(provider, _)| provider).collect())
 }
 
-fn ask(bids: &[Bid]) -> Outcome<Option<Bid>> {
-    use std::io::IsTerminal;
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage(
-            "--choose asks on a terminal; give --provider instead",
-        ));
-    }
+/// Asks beside the tasks, so that time and signals are heard meanwhile.
+async fn ask(bids: Vec<Bid>) -> Outcome<Option<Bid>> {
+    let asked = tokio::task::spawn_blocking(move || prompt(&bids)).await;
+    asked.unwrap_or_else(|error| Err(Failure::new(code::FAILED, error.to_string())))
+}
+
+fn prompt(bids: &[Bid]) -> Outcome<Option<Bid>> {
     let items: Vec<String> = bids
         .iter()
         .map(|bid| {

@@ -74,7 +74,11 @@ pub fn read(path: &Path) -> Outcome<Option<Intent>> {
         Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| {
             Failure::new(
                 code::FAILED,
-                format!("{}: {error}; delete it to begin anew", path.display()),
+                format!(
+                    "{}: {error}; it says which deployment the file is: look for that with `welkin deployment list` and \
+                     close it, then delete this file to begin anew",
+                    path.display()
+                ),
             )
         }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

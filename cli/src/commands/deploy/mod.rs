@@ -20,6 +20,7 @@ mod steps;
 mod tests;
 pub mod update;
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -49,10 +50,16 @@ struct Deployed {
 
 /// Deploys a file.
 pub async fn run(context: &Context, options: Deploy) -> Outcome {
-    let sdl = sdl::read(&options.file, options.strict)?;
-    let groups = sdl::groups(&sdl, options.price_as_uwlk)?;
+    if options.choose && !std::io::stdin().is_terminal() {
+        return Err(Failure::usage(
+            "--choose asks on a terminal; give --provider instead",
+        ));
+    }
+    let source = sdl::read(&options.file, options.strict)?;
+    let groups = sdl::groups(&source.sdl, options.price_as_uwlk)?;
     let wishes = Wishes {
         file: options.file,
+        content: source.content,
         deposit: options.deposit,
         bid_wait: Duration::from_secs(options.bid_wait),
         provider: options.provider,

@@ -11,7 +11,6 @@ use welkin_modules::ids::{BidId, DeploymentId, GroupId, LeaseId, OrderId};
 use welkin_modules::market::Market;
 use welkin_modules::market::types::{Call as MarketCall, LeaseState};
 use welkin_provider_api::channel::{ForwardedPort, LeaseStatus, Phase};
-use welkin_provider_api::delegation::Scope;
 use welkin_provider_api::manifest::{Built, Commitment};
 use welkin_runtime::crypto::SigningKey;
 use welkin_runtime::{Address, Amount, Hash};
@@ -25,7 +24,7 @@ use crate::context::Context;
 use crate::failure::{Failure, Outcome, code};
 use crate::http;
 use crate::money::{Standing, duration};
-use crate::output::{say, tokens};
+use crate::output::{one_line, say, tokens};
 
 /// How often something that changes with the blocks is looked at.
 pub(super) const LOOK: Duration = Duration::from_millis(150);
@@ -35,6 +34,8 @@ pub(super) const LOOK: Duration = Duration::from_millis(150);
 pub struct Wishes {
     /// The SDL file, as it was typed.
     pub file: PathBuf,
+    /// The hash of its bytes.
+    pub content: Hash,
     /// For escrow, in uwlk.
     pub deposit: u64,
     /// How long bids are waited for.
@@ -69,8 +70,12 @@ pub struct Run {
     held_up: Option<String>,
     /// Causes that were said, each once.
     told: BTreeSet<String>,
-    /// An order was sent, and nobody knows yet what came of it.
-    is_order_out: bool,
+    /// What was sent to the chain, while nobody knows yet what came of it.
+    on_its_way: Option<&'static str>,
+    /// The bid that is being taken.
+    taking: Option<BidId>,
+    /// Bids that the chain refused to let us take, and why.
+    pub(super) refused_bids: BTreeMap<BidId, Failure>,
     /// Keeps other runs with this file away.
     _lock: std::fs::File,
 }
@@ -96,7 +101,7 @@ impl Run {
         wishes: Wishes,
     ) -> Outcome<Run> {
         let key = context.key()?;
-        let content = welkin_runtime::crypto::blake3_hash(&sdl::bytes(&wishes.file)?);
+        let content = wishes.content;
         let genesis = chain.info().genesis_hash;
         let intents = intent::path(&context.home, &genesis, &key.address(), &wishes.file);
         let lock = intent::lock(&intents, wishes.limit).await?;
@@ -118,20 +123,49 @@ impl Run {
             trouble: None,
             held_up: None,
             told: BTreeSet::new(),
-            is_order_out: false,
+            on_its_way: None,
+            taking: None,
+            refused_bids: BTreeMap::new(),
             _lock: lock,
         };
         if let Some(known) = known {
-            run.commit(&known.nonce);
+            run.work_out_commitment(&known.nonce);
         }
         Ok(run)
+    }
+
+    /// The nonce of an update to this content, which is on the disk before it is sent: the one of an earlier attempt, or a
+    /// new one.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn update_nonce(&self, id: DeploymentId) -> Outcome<Nonce> {
+        let path = self.intents.with_extension(format!("update-{id}.json"));
+        let earlier = intent::read(&path)?.filter(|earlier| earlier.content == self.content);
+        if let Some(earlier) = earlier {
+            return Ok(earlier.nonce);
+        }
+        let new = intent::of(&self.wishes.file, self.content, intent::new_nonce());
+        intent::write(&path, &new)?;
+        Ok(new.nonce)
     }
 
     /// Takes the deployment with this nonce for what the file is from now on, so that `deploy` continues it too.
     ///
     /// # Errors
     /// The disk refuses.
-    pub fn follow(&mut self, nonce: Nonce) -> Outcome {
+    pub async fn follow(&mut self, nonce: Nonce) -> Outcome {
+        if let Some(before) = self.facts.nonce().filter(|before| *before != nonce) {
+            let owner = self.key.address();
+            let before = self.chain.deployment_by_nonce(owner, before).await?;
+            if let Some(before) = before.filter(|one| one.state == DeploymentState::Active) {
+                let id = before.id;
+                say(format!(
+                    "{} was deployment {id} up to now, which goes on and is paid for; `welkin deployment close {id}` ends it",
+                    self.wishes.file.display()
+                ));
+            }
+        }
         let intent = intent::of(&self.wishes.file, self.content, nonce);
         intent::write(&self.intents, &intent)?;
         self.facts.learn(Seen::Remembered(intent));
@@ -158,6 +192,9 @@ impl Run {
             match self.take(step).await {
                 Ok(seen) => {
                     self.works();
+                    if step.is_sent_to_the_chain() {
+                        self.on_its_way = None;
+                    }
                     self.facts.learn(seen);
                 }
                 Err(failure) => {
@@ -173,8 +210,16 @@ impl Run {
                     }
                     if may_pass {
                         self.try_on(&failure).await;
-                    } else {
-                        refused = Some((step, failure));
+                        continue;
+                    }
+                    self.on_its_way = None;
+                    match (step, self.taking.take()) {
+                        // There may be another bid to take.
+                        (Step::TakeBid(..), Some(bid)) => {
+                            self.refused_bids.insert(bid, failure);
+                        }
+                        (Step::TakeBid(..), None) => return Err(failure),
+                        _ => refused = Some((step, failure)),
                     }
                 }
             }
@@ -190,18 +235,21 @@ impl Run {
         };
         let leases = self.facts.leases();
         let rate = rate(&leases);
-        let escrow = self.chain.escrow(deployment).await?;
-        let now = escrow.time;
-        let standing = escrow.answer.as_ref().map(|view| Standing::of(view, now));
-        let lasts = match standing {
-            Some(Standing::Pays(nanos)) => format!(
-                "; {} lasts {}",
-                tokens(escrow.answer.as_ref().map_or(0, |view| view.free_uwlk.0)),
-                duration(nanos)
-            ),
+        // It runs, whether its money can be shown or not.
+        let escrow = self.chain.escrow(deployment).await.ok();
+        let escrow = escrow.and_then(|seen| seen.answer.zip(Some(seen.time)));
+        let standing = escrow.as_ref().map(|(view, now)| Standing::of(view, *now));
+        let lasts = match (standing, &escrow) {
+            (Some(Standing::Pays(nanos)), Some((view, _))) => {
+                let left = tokens(view.free_uwlk.0);
+                format!("; {left} lasts {}", duration(nanos))
+            }
             _ => String::new(),
         };
-        self.step(format!("it runs, for {} an hour{lasts}", tokens(rate)));
+        self.step(match leases.is_empty() {
+            true => "nothing runs: no group has a lease".to_owned(),
+            false => format!("it runs, for {} an hour{lasts}", tokens(rate)),
+        });
         if let Some(warning) = standing.and_then(|standing| standing.warning(deployment)) {
             say(warning);
         }
@@ -210,7 +258,7 @@ impl Run {
             deployment,
             leases,
             rate_uwlk_per_hour: Amount(rate),
-            paid_until: escrow.answer.and_then(|view| view.account.due),
+            paid_until: escrow.and_then(|(view, _)| view.account.due),
             urls: reached().flat_map(|one| one.urls.clone()).collect(),
             ports: reached().flat_map(|one| one.ports.clone()).collect(),
         })
@@ -221,7 +269,7 @@ impl Run {
             Step::Remember => {
                 let intent = intent::of(&self.wishes.file, self.content, intent::new_nonce());
                 intent::write(&self.intents, &intent)?;
-                self.commit(&intent.nonce);
+                self.work_out_commitment(&intent.nonce);
                 Ok(Seen::Remembered(intent))
             }
             Step::FindDeployment(nonce) => self.find_deployment(nonce).await,
@@ -233,7 +281,9 @@ impl Run {
                 self.step(format!("asking the provider of lease {lease}"));
                 let status = self.status(lease, index).await?;
                 let wanted = self.commitment()?.hash;
-                let has_it = status.accepted_manifest == Some(wanted);
+                // One that failed is sent again: the person wants it tried again.
+                let failed = matches!(status.phase, Phase::Failed | Phase::UpdateFailed);
+                let has_it = status.accepted_manifest == Some(wanted) && !failed;
                 Ok(Seen::Manifest(index, has_it))
             }
             Step::SendManifest(lease, index) => self.send_manifest(lease, index).await,
@@ -242,7 +292,7 @@ impl Run {
         }
     }
 
-    fn commit(&mut self, nonce: &Nonce) {
+    fn work_out_commitment(&mut self, nonce: &Nonce) {
         let made = sdl::commitment(&self.groups, &self.chain, &self.key, nonce);
         self.commitment = Some(made);
     }
@@ -261,7 +311,7 @@ impl Run {
             .as_ref()
             .filter(|one| one.state == DeploymentState::Active)
         {
-            self.commit(&found.version_nonce);
+            self.work_out_commitment(&found.version_nonce);
         }
         let wanted = self.commitment()?.hash;
         let found = found.map(|one| Ordered {
@@ -291,7 +341,7 @@ impl Run {
             award: Award::Tenant,
         };
         let calls = vec![call::<Deployments>(&create)];
-        self.is_order_out = true;
+        self.on_its_way = Some("an order");
         self.chain.submit(&self.key, calls).await?;
         Ok(Seen::Sent)
     }
@@ -319,15 +369,17 @@ impl Run {
     }
 
     async fn take_bid(&mut self, order: OrderId, index: usize) -> Outcome<Seen> {
-        let bid = self.choose(order, index).await?;
+        let Some(bid) = self.choose(order, index).await? else {
+            return Ok(Seen::Sent);
+        };
         let provider = bid.id.provider;
         self.step(format!(
             "taking the bid of {provider} for {} an hour",
             tokens(bid.rate_uwlk_per_hour.0)
         ));
-        let accept = MarketCall::Accept {
-            bid: BidId { order, provider },
-        };
+        let accept = MarketCall::Accept { bid: bid.id };
+        self.taking = Some(bid.id);
+        self.on_its_way = Some("the taking of a bid");
         self.chain
             .submit(&self.key, vec![call::<Market>(&accept)])
             .await?;
@@ -345,7 +397,7 @@ impl Run {
 
     async fn status(&mut self, lease: LeaseId, index: usize) -> Outcome<LeaseStatus> {
         let link = self.link(lease, index).await?;
-        Ok(link.open(Scope::Status).await?.status().await?)
+        link.status().await
     }
 
     async fn send_manifest(&mut self, lease: LeaseId, index: usize) -> Outcome<Seen> {
@@ -354,8 +406,7 @@ impl Run {
         let provider = self.link(lease, index).await?.provider;
         self.step(format!("handing the manifest to {provider}"));
         let link = self.link(lease, index).await?;
-        let client = link.open(Scope::SendManifest).await?;
-        client.send_manifest(bytes, opening).await?;
+        link.send_manifest(bytes, opening).await?;
         Ok(Seen::Manifest(index, true))
     }
 
@@ -371,13 +422,7 @@ impl Run {
                     self.reached.insert(index, Reached::of(lease, &status));
                     return Ok(Seen::Ready(index));
                 }
-                Phase::Failed | Phase::UpdateFailed => {
-                    let cause = status
-                        .failure
-                        .unwrap_or_else(|| "no cause was given".to_owned());
-                    let text = format!("the provider could not run it: {cause}");
-                    return Err(Failure::new(code::REFUSED_BY_PROVIDER, text));
-                }
+                Phase::Failed | Phase::UpdateFailed => return Err(failed_there(&status)),
                 _ => {
                     self.hear_what_holds_it_up(lease, &status);
                     tokio::time::sleep(LOOK).await;
@@ -403,9 +448,16 @@ impl Run {
             for url in reached.urls {
                 self.step(format!("waiting until {url} answers"));
                 while http::status(&url).await.is_none() {
-                    // Its provider may know why. That it runs was seen already, so it is only asked in passing.
-                    if let Ok(status) = self.status(reached.lease, index).await {
-                        self.hear_what_holds_it_up(reached.lease, &status);
+                    // Its provider may know why.
+                    match self.status(reached.lease, index).await {
+                        Ok(status)
+                            if matches!(status.phase, Phase::Failed | Phase::UpdateFailed) =>
+                        {
+                            return Err(failed_there(&status));
+                        }
+                        Ok(status) => self.hear_what_holds_it_up(reached.lease, &status),
+                        Err(failure) if failure.is_temporary => self.try_on(&failure).await,
+                        Err(failure) => return Err(failure),
                     }
                     tokio::time::sleep(LOOK).await;
                 }
@@ -491,12 +543,18 @@ impl Run {
     /// Says what exists, and what it costs.
     pub fn say_what_exists(&self) {
         let file = self.wishes.file.display();
+        if let Some(what) = self.on_its_way {
+            say(format!(
+                "{what} was sent and may still get into a block; `welkin deploy {file}` finds it and continues"
+            ));
+        }
         let Some(deployment) = self.facts.deployment() else {
-            match self.is_order_out {
-                true => say(format!(
-                    "an order was sent and may still get into a block; `welkin deploy {file}` finds it and continues"
-                )),
-                false => say("nothing was ordered and nothing is paid for"),
+            match (self.facts.has_nothing(), self.on_its_way) {
+                (true, None) => say("nothing was ordered and nothing is paid for"),
+                (true, Some(_)) => {}
+                (false, _) => {
+                    say("`welkin deployment list` shows what exists and is paid for");
+                }
             }
             return;
         };
@@ -538,13 +596,19 @@ pub fn port_for_people(port: &ForwardedPort) -> String {
     format!("{kind}://{}:{}", port.host, port.external_port)
 }
 
+fn failed_there(status: &LeaseStatus) -> Failure {
+    let cause = status.failure.as_deref().unwrap_or("no cause was given");
+    let text = format!("the provider could not run it: {}", one_line(cause));
+    Failure::new(code::REFUSED_BY_PROVIDER, text)
+}
+
 fn what_holds_it_up(status: &LeaseStatus) -> Option<String> {
     let of_services = status.services.iter().filter_map(|service| {
         let message = service.message.as_ref()?;
         Some(format!("{}: {message}", service.name))
     });
     let causes: Vec<String> = status.failure.iter().cloned().chain(of_services).collect();
-    (!causes.is_empty()).then(|| causes.join("; "))
+    (!causes.is_empty()).then(|| one_line(&causes.join("; ")))
 }
 
 fn rate(leases: &[Leased]) -> u64 {

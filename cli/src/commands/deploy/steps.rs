@@ -177,6 +177,20 @@ impl Facts {
         }
     }
 
+    /// By what the deployment of this file is found.
+    pub fn nonce(&self) -> Option<Nonce> {
+        self.intent.as_ref().map(|intent| intent.nonce)
+    }
+
+    /// Whether it was looked for, and is not there.
+    pub fn has_nothing(&self) -> bool {
+        match &self.deployment {
+            Look::Due => self.intent.is_none() && self.goal == Goal::Deploy,
+            Look::Nothing => true,
+            Look::Found(ordered) => !ordered.lives,
+        }
+    }
+
     /// The deployment, where it is known to be there.
     pub fn deployment(&self) -> Option<DeploymentId> {
         match &self.deployment {

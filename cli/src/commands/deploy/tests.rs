@@ -20,6 +20,8 @@ const MANY: usize = 100;
 struct World {
     disk: Option<Intent>,
     nonces: u8,
+    /// As where the owner has too little money.
+    refuses_orders: bool,
     deployments: BTreeMap<[u8; 16], Placed>,
 }
 
@@ -86,7 +88,7 @@ impl World {
         let intent = self.disk.clone().expect("asks only after it remembered");
         if let Step::Create(nonce) = step {
             assert_eq!(nonce, intent.nonce);
-            if self.deployments.contains_key(&nonce.0) {
+            if self.refuses_orders || self.deployments.contains_key(&nonce.0) {
                 return None;
             }
             let id = DeploymentId(self.deployments.len() as u64 + 1);
@@ -344,22 +346,17 @@ fn a_paused_group_without_a_lease_is_said_instead_of_waited_for() {
 
 #[test]
 fn a_refusal_that_has_another_cause_ends_the_run() {
-    let mut world = World::default();
-    let mut faults = [Fault::None; 2].into_iter().chain([Fault::KilledBefore]);
-    run(&mut world, FILE, 1, &mut faults);
-    let nonce = world
-        .disk
-        .as_ref()
-        .map(|intent| intent.nonce)
-        .expect("remembered");
-    let mut facts = Facts::new(Goal::Deploy, FILE, 1, world.disk.clone());
-    facts.learn(Seen::Deployment(None));
-    assert_eq!(facts.next(), Step::Create(nonce));
-    facts.learn(Seen::Sent);
-    assert_eq!(facts.next(), Step::FindDeployment(nonce));
-    facts.learn(Seen::Deployment(None));
-    // The very step that was refused: the caller gives the refusal out instead of asking for ever.
-    assert_eq!(facts.next(), Step::Create(nonce));
+    let mut world = World {
+        refuses_orders: true,
+        ..World::default()
+    };
+    let end = run(&mut world, FILE, 1, &mut undisturbed());
+    assert_eq!(end, End::Refused);
+    assert!(world.deployments.is_empty());
+    world.refuses_orders = false;
+    let end = run(&mut world, FILE, 1, &mut undisturbed());
+    assert_eq!(end, End::Done(DeploymentId(1)));
+    only_one_of_each(&world);
 }
 
 #[test]

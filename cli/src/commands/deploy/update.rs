@@ -9,7 +9,6 @@ use welkin_modules::ids::DeploymentId;
 use welkin_provider_api::manifest::{Built, check_fit};
 use welkin_runtime::crypto::SigningKey;
 
-use super::intent;
 use super::run::{Run, Wishes};
 use super::steps::Goal;
 use super::{Deployed, conclude};
@@ -20,10 +19,11 @@ use crate::failure::{Failure, Outcome, code};
 
 /// Updates a deployment.
 pub async fn run(context: &Context, options: Update) -> Outcome {
-    let read = sdl::read(&options.file, options.strict)?;
-    let built = sdl::groups(&read, options.price_as_uwlk)?;
+    let source = sdl::read(&options.file, options.strict)?;
+    let built = sdl::groups(&source.sdl, options.price_as_uwlk)?;
     let wishes = Wishes {
         file: options.file,
+        content: source.content,
         deposit: 0,
         bid_wait: Duration::from_secs(options.bid_wait),
         provider: None,
@@ -42,10 +42,10 @@ impl Run {
             match self.commit_on_chain(id).await {
                 Ok(known) => {
                     self.works();
-                    self.follow(known.nonce)?;
+                    self.follow(known.nonce).await?;
                     return self.finish().await;
                 }
-                // What was sent has a sequence of its own, and the next look shows whether it was executed.
+                // Sent again it has the same nonce: it is done once, and the next look shows it.
                 Err(failure) if failure.is_temporary || failure.code == code::TIMED_OUT => {
                     self.try_on(&failure).await;
                 }
@@ -69,7 +69,7 @@ impl Run {
         if same.hash == known.commitment {
             return Ok(known);
         }
-        let nonce = intent::new_nonce();
+        let nonce = self.update_nonce(id)?;
         let update = Call::Update {
             deployment: id,
             commitment: sdl::commitment(&self.groups, &self.chain, &self.key, &nonce).hash,

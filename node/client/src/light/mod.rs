@@ -227,7 +227,7 @@ impl LightClient {
                 self.accept(anchor, found)?.0
             }
         };
-        let Answered { value, by } = self.rpc.validators(other).await?;
+        let Answered { value, by, .. } = self.rpc.validators(other).await?;
         let set = ValidatorSet::from_validators(value, None).map_err(|error| {
             ClientError::lie(&by, format!("validators of {other}"), error.to_string())
         })?;
@@ -257,7 +257,7 @@ impl LightClient {
         anchor: &Anchor,
         found: Answered<SignedHeader>,
     ) -> Result<VerifiedHeader, ClientError> {
-        let Answered { value, by } = found;
+        let Answered { value, by, .. } = found;
         let drift = i128::from(self.config.max_clock_drift_ms) * 1_000_000;
         let latest = now().plus_nanos(drift);
         verify(&self.chain.chain_id, anchor, &value, latest).map_err(|why| {

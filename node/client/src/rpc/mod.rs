@@ -86,6 +86,8 @@ pub struct Answered<T> {
     pub value: T,
     /// The server.
     pub by: String,
+    /// Whether another server, which was asked before and whose answer got lost, may have got the question too.
+    pub others_may_have_it: bool,
 }
 
 /// A JSON-RPC answer.
@@ -195,6 +197,7 @@ impl RpcClient {
                 return Ok(Answered {
                     value: validators,
                     by: answer.by,
+                    others_may_have_it: answer.others_may_have_it,
                 });
             }
         }
@@ -287,6 +290,7 @@ impl RpcClient {
         for place in (0..count).map(|step| (first + step) % count) {
             let server = &self.inner.servers[place];
             let by = server.endpoint.to_string();
+            let others_may_have_it = maybe_sent;
             let answer = match server.post(request.clone(), max_bytes, timeout).await {
                 Ok(bytes) => {
                     maybe_sent = true;
@@ -300,7 +304,11 @@ impl RpcClient {
             match answer {
                 Exchange::Answer(value) => {
                     self.inner.preferred.store(place, Ordering::Relaxed);
-                    return Ok(Answered { value, by });
+                    return Ok(Answered {
+                        value,
+                        by,
+                        others_may_have_it,
+                    });
                 }
                 Exchange::Error { code, message } => {
                     self.inner.preferred.store(place, Ordering::Relaxed);
@@ -340,6 +348,7 @@ impl<T> Answered<T> {
         Answered {
             value: change(self.value),
             by: self.by,
+            others_may_have_it: self.others_may_have_it,
         }
     }
 }

@@ -226,7 +226,13 @@ impl Chain {
                 let proven = format!("it was sent {}", submitted.id);
                 Err(ClientError::lie(answer.by, claimed, proven))
             }
-            Ok(answer) => Ok(Checked::of(answer.value.error())),
+            Ok(answer) => match Checked::of(answer.value.error()) {
+                // A server whose answer got lost may have taken it: then it is not this one's to refuse.
+                Checked::Outdated(error) | Checked::Refused(error) if answer.others_may_have_it => {
+                    Err(unconfirmed(submitted, error.to_string()))
+                }
+                checked => Ok(checked),
+            },
             Err(
                 error @ ClientError::Unreachable {
                     maybe_sent: false, ..

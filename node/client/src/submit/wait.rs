@@ -148,7 +148,7 @@ impl Chain {
         answer: Answered<TxAnswer>,
         proof: OutcomeProof,
     ) -> Result<Receipt, ClientError> {
-        let Answered { value, by } = answer;
+        let Answered { value, by, .. } = answer;
         let header = self.light().header(value.height).await?;
         let placed = verify_place(id, &value, &header, &by)?;
         let transaction = (Transaction::id(&value.tx) == *id)

@@ -221,6 +221,33 @@ async fn one_whose_answer_was_lost_and_that_another_server_refuses_as_a_replay_i
 }
 
 #[tokio::test]
+async fn one_that_a_second_server_refuses_may_still_be_with_the_first() {
+    let (server, _, folder) = network().await;
+    let beside = server.beside().await;
+    server.lie(|method, _, result| {
+        if method == "broadcast_tx_sync" {
+            *result = serde_json::Value::Null;
+        }
+    });
+    beside.lie(|method, _, result| {
+        if method == "broadcast_tx_sync" {
+            result["code"] = 1.into();
+            result["codespace"] = "accounts".into();
+        }
+    });
+    let endpoints = vec![server.url(), beside.url()];
+    let config = server.chain().config(endpoints, &folder.path().join("two"));
+    let chain = Chain::connect(config).await.unwrap();
+    let sent = chain.submit_with(&account(0), pay(1), &quick()).await;
+    assert!(
+        matches!(sent, Err(ClientError::Unconfirmed { .. })),
+        "{sent:?}"
+    );
+    let paid = chain.account(&account(0).address()).await.unwrap().answer;
+    assert_eq!(paid.sequence, 1, "the first had taken it");
+}
+
+#[tokio::test]
 async fn one_that_is_lost_is_handed_in_again() {
     let (server, chain, _folder) = network().await;
     server.mining(Mining::Forgets);
