@@ -52,20 +52,42 @@ CONF
 }
 
 podman_private() {
-  CONTAINERS_CONF=$dir/containers.conf podman --root "$dir/root" --runroot "$short/run" --tmpdir "$dir/tmp" \
+  CONTAINERS_CONF=$dir/containers.conf timeout 60 podman --root "$dir/root" --runroot "$short/run" --tmpdir "$dir/tmp" \
     --network-config-dir "$dir/networks" --log-level error "$@"
 }
 
-alive() { [ -s "$dir/pid" ] && kill -0 "$(cat "$dir/pid")" 2>/dev/null; }
+# Whether process $1 runs; a number without one, and one that nobody has waited for, do not.
+runs() { [ -n "$1" ] && [ -e "/proc/$1" ] && ! grep -qs '^State:.[ZX]' "/proc/$1/status"; }
+
+pause() { read -rt 0.05 <> <(:) || true; }
+
+# Waits until process $1 has ended, at most $2 seconds.
+ended_within() {
+  local _
+  for _ in $(seq $(($2 * 20))); do
+    runs "$1" || return 0
+    pause
+  done
+  return 1
+}
+
+# The service's process, if it runs: the number alone may be somebody else's by now.
+service() {
+  local pid
+  pid=$(cat "$dir/pid" 2>/dev/null) || return 1
+  runs "$pid" && grep -qzF "$dir/root" "/proc/$pid/cmdline" 2>/dev/null && echo "$pid"
+}
+
+alive() { service >/dev/null; }
 
 answers() { curl -fsS --max-time 2 --unix-socket "$short/api.sock" http://engine/_ping >/dev/null 2>&1; }
 
 stop_service() {
-  if alive; then
-    local pid
-    pid=$(cat "$dir/pid")
+  local pid
+  if pid=$(service); then
     kill "$pid" 2>/dev/null || true
-    tail --pid="$pid" -f /dev/null
+    # It waits for whoever still talks to it.
+    ended_within "$pid" 10 || { kill -9 "$pid" 2>/dev/null || true; ended_within "$pid" 10 || true; }
   fi
   rm -f "$dir/pid" "$short/api.sock"
 }
@@ -98,15 +120,27 @@ drop_idle_chains() {
   done
 }
 
-# What lives on without its engine. Podman's monitors of ended commands stay for five minutes, to tell an exit code that
-# nobody will ask for any more; a container whose monitor was killed is forgotten, and its processes are known by their
-# root, which lies in this engine's storage.
+# Podman's monitors of this engine's containers and commands.
+is_monitor() {
+  [ "$(cat "$1/comm" 2>/dev/null)" = conmon ] && tr '\0' '\n' < "$1/cmdline" 2>/dev/null | grep -qF "$dir/root/"
+}
+
+# Monitors of what has ended: a container's goes by itself in a moment; a command's would stay for five minutes, to tell
+# an exit code that nobody will ask for any more. One with a child still has something to watch, or cleans up after it.
+end_idle_monitors() {
+  local parents process
+  parents=$(grep -hs '^PPid:' /proc/[0-9]*/status | cut -f2 | sort -u)
+  for process in /proc/[0-9]*; do
+    if is_monitor "$process" && ! grep -qx "${process#/proc/}" <<<"$parents"; then
+      kill -9 "${process#/proc/}" 2>/dev/null || true
+    fi
+  done
+}
+
+# What lives on without its engine: monitors, and the processes of a container whose monitor was killed, which is
+# forgotten; they are known by their root, which lies in this engine's storage.
 is_left() {
-  if [ "$(cat "$1/comm" 2>/dev/null)" = conmon ]; then
-    tr '\0' '\n' < "$1/cmdline" 2>/dev/null | grep -qF "$dir/root/"
-  else
-    awk -v storage="=$dir/root/" '$5 == "/" && index($0, storage) {left = 1} END {exit !left}' "$1/mountinfo" 2>/dev/null
-  fi
+  is_monitor "$1" || awk -v storage="=$dir/root/" '$5 == "/" && index($0, storage) {left = 1} END {exit !left}' "$1/mountinfo" 2>/dev/null
 }
 
 kill_left() {
@@ -127,14 +161,15 @@ case $action in
     echo $! > "$dir/pid"
     for _ in $(seq 200); do
       if answers; then echo "$short/api.sock"; exit 0; fi
-      alive || { echo "engine.sh: podman ended; its words are in $dir/service.log:" >&2; tail -n 5 "$dir/service.log" >&2; exit 1; }
-      read -rt 0.05 <> <(:) || true
+      runs "$(cat "$dir/pid")" || { echo "engine.sh: podman ended; its words are in $dir/service.log:" >&2; tail -n 5 "$dir/service.log" >&2; exit 1; }
+      pause
     done
     echo "engine.sh: podman does not answer on $short/api.sock after 10 s; see $dir/service.log" >&2
     exit 1
     ;;
   stop)
     stop_service
+    end_idle_monitors
     ;;
   purge)
     if [ -e "$dir/containers.conf" ]; then

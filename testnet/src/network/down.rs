@@ -1,8 +1,9 @@
 //! `down`: ends a network; `--purge` leaves nothing of it.
 
 use super::lock::FolderLock;
-use super::process::{Process, strays};
-use super::record::{FAUCET, Network, ingress_of};
+use super::process::{Process, kill_all, stop_all, strays};
+use super::record::{Engine, FAUCET, Network, ingress_of};
+use super::waiting::told;
 use super::{Place, engine, ports, say};
 use anyhow::Context;
 use std::path::Path;
@@ -65,33 +66,25 @@ async fn stop(network: &Network) -> anyhow::Result<()> {
         }
     }
     match &known.private {
-        Some(own) => engine::end_private(own, "stop"),
+        Some(own) => engine::end_private(own, "stop").await,
         None => Ok(()),
     }
 }
 
-/// First those who depend on the others.
+/// First those who depend on the others; those who do not, together.
 fn stop_processes(network: &Network) -> anyhow::Result<()> {
-    let providers = network.providers.iter();
-    let order = providers
-        .flat_map(|one| [one.name.clone(), ingress_of(one)])
-        .chain([FAUCET.to_owned()]);
-    for name in order {
-        if let Some(process) = network.processes.get(&name) {
-            process.stop()?;
-        }
-    }
-    let validators: Vec<Process> = network
-        .validators
-        .iter()
-        .filter_map(|one| network.processes.get(&one.name))
-        .copied()
-        .collect();
-    // Together, so that the time for one is enough.
-    for validator in &validators {
-        validator.signal(rustix::process::Signal::TERM)?;
-    }
-    validators.iter().try_for_each(|validator| validator.stop())
+    let of = |names: &mut dyn Iterator<Item = String>| -> Vec<Process> {
+        names
+            .filter_map(|name| network.processes.get(&name).copied())
+            .collect()
+    };
+    let providers = || network.providers.iter();
+    let daemons = of(&mut providers().map(|one| one.name.clone()));
+    stop_all("the providers to end", &daemons)?;
+    let between = of(&mut providers().map(ingress_of).chain([FAUCET.to_owned()]));
+    stop_all("ingress and faucet to end", &between)?;
+    let validators = of(&mut network.validators.iter().map(|one| one.name.clone()));
+    stop_all("the validators to end", &validators)
 }
 
 /// Removes a network with everything that it has, also one that was built or run only in part.
@@ -103,36 +96,40 @@ pub async fn purge(folder: &Path) -> anyhow::Result<()> {
         let _lock = FolderLock::acquire(folder)?;
         // A record that cannot be read is no reason to leave the rest.
         let network = Network::read(folder).ok().flatten();
-        // Their files go as well, so nobody needs time to put them in order.
         let known = network
             .iter()
             .flat_map(|network| network.processes.values().copied());
         let own = rustix::process::getpid().as_raw_nonzero().get();
-        for process in known
-            .chain(strays(folder))
-            .filter(|process| process.pid != own)
-        {
-            process.kill()?;
-        }
+        let mut processes: Vec<Process> = known.chain(strays(folder)).collect();
+        processes.retain(|process| process.pid != own);
+        // Their files go as well, so nobody needs time to put them in order.
+        kill_all("its processes to end", &processes)?;
         if let Some(network) = &network {
             remove_leases(network).await?;
         }
         let own_engine = folder.join("engine");
         if own_engine.exists() {
-            engine::end_private(&own_engine, "purge")?;
+            engine::end_private(&own_engine, "purge").await?;
         }
-        std::fs::remove_dir_all(folder)
+        let files = folder.to_owned();
+        let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(files));
+        told("its files to be removed", removed)
+            .await?
             .with_context(|| format!("cannot remove {}", folder.display()))?;
     }
     ports::release(&ports::claims(), folder)
 }
 
 async fn remove_leases(network: &Network) -> anyhow::Result<()> {
-    if let Some(known) = &network.engine
-        && engine::answers(&known.socket).await
+    // A private engine goes with all that it has, and needs nobody who takes it away piece by piece.
+    if let Some(Engine {
+        socket,
+        private: None,
+    }) = &network.engine
+        && engine::answers(socket).await
     {
         for provider in &network.providers {
-            engine::remove_objects(&known.socket, &provider.instance).await?;
+            engine::remove_objects(socket, &provider.instance).await?;
         }
     }
     for provider in &network.providers {

@@ -3,12 +3,14 @@
 
 use super::http::over_socket;
 use super::record::Engine;
+use super::waiting::told;
 use super::{say, sources};
 use anyhow::{Context, ensure};
+use futures::future::try_join_all;
 use hyper::body::Bytes;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 use welkin_provider::backend::container::engine::find_socket;
 use welkin_provider::firewall::Firewall;
@@ -25,26 +27,12 @@ const PING: Duration = Duration::from_secs(3);
 /// # Errors
 /// A private one cannot be started; the text says why.
 pub async fn ensure(known: Option<&Engine>, folder: &Path) -> anyhow::Result<Engine> {
-    match known {
-        Some(Engine {
-            socket,
-            private: None,
-        }) => {
-            let socket = socket.clone();
-            ensure!(
-                answers(&socket).await,
-                "the container engine on {} does not answer; start it",
-                socket.display()
-            );
-            return Ok(Engine {
-                socket,
-                private: None,
-            });
-        }
-        Some(Engine {
-            private: Some(own), ..
-        }) => return start_private(own),
-        None => {}
+    if let Some(known) = known {
+        check(known).await?;
+        return match &known.private {
+            Some(own) => start_private(own).await,
+            None => Ok(known.clone()),
+        };
     }
     if let Ok(socket) = find_socket(None)
         && answers(&socket).await
@@ -54,7 +42,20 @@ pub async fn ensure(known: Option<&Engine>, folder: &Path) -> anyhow::Result<Eng
             private: None,
         });
     }
-    start_private(&folder.join("engine"))
+    start_private(&folder.join("engine")).await
+}
+
+/// Whether the network's engine can be had: a private one is started when it is needed.
+///
+/// # Errors
+/// It is somebody else's, and does not answer.
+pub async fn check(known: &Engine) -> anyhow::Result<()> {
+    ensure!(
+        known.private.is_some() || answers(&known.socket).await,
+        "the container engine on {} does not answer; start it",
+        known.socket.display()
+    );
+    Ok(())
 }
 
 /// Whether an engine answers on a socket.
@@ -63,8 +64,8 @@ pub async fn answers(socket: &Path) -> bool {
     matches!(tokio::time::timeout(PING, ping).await, Ok(Ok(answer)) if answer.status.is_success())
 }
 
-fn start_private(folder: &Path) -> anyhow::Result<Engine> {
-    let socket = script("start", folder)?;
+async fn start_private(folder: &Path) -> anyhow::Result<Engine> {
+    let socket = script("start", folder).await?;
     Ok(Engine {
         socket: PathBuf::from(socket),
         private: Some(folder.to_owned()),
@@ -75,17 +76,22 @@ fn start_private(folder: &Path) -> anyhow::Result<Engine> {
 ///
 /// # Errors
 /// The script failed.
-pub fn end_private(folder: &Path, action: &str) -> anyhow::Result<()> {
-    script(action, folder).map(|_| ())
+pub async fn end_private(folder: &Path, action: &str) -> anyhow::Result<()> {
+    script(action, folder).await.map(|_| ())
 }
 
-fn script(action: &str, folder: &Path) -> anyhow::Result<String> {
-    let output = Command::new(sources().join("engine.sh"))
+async fn script(action: &str, folder: &Path) -> anyhow::Result<String> {
+    let run = tokio::process::Command::new(sources().join("engine.sh"))
         .arg(action)
         .arg(folder)
         .stdin(Stdio::null())
-        .output()
-        .context("engine.sh cannot be run")?;
+        .output();
+    let what = match action {
+        "purge" => "the container engine to go with all that it has",
+        "stop" => "the container engine to end",
+        _ => "the container engine to answer",
+    };
+    let output = told(what, run).await.context("engine.sh cannot be run")?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(
         output.status.success(),
@@ -151,16 +157,13 @@ pub async fn containers(socket: &Path, instance: &str) -> anyhow::Result<Vec<Val
 /// # Errors
 /// The engine does not answer.
 pub async fn stop_containers(socket: &Path, instance: &str) -> anyhow::Result<()> {
-    for container in containers(socket, instance).await? {
-        let id = container["Id"].as_str().unwrap_or_default();
-        over_socket(
-            socket,
-            "POST",
-            &format!("/containers/{id}/stop?t=1"),
-            Bytes::new(),
-        )
-        .await?;
-    }
+    let listed = containers(socket, instance).await?;
+    let ids = ids(&listed);
+    let stops = ids.iter().map(|id| {
+        let path = format!("/containers/{id}/stop?t=1");
+        async move { over_socket(socket, "POST", &path, Bytes::new()).await }
+    });
+    told("the containers to stop", try_join_all(stops)).await?;
     Ok(())
 }
 
@@ -169,16 +172,16 @@ pub async fn stop_containers(socket: &Path, instance: &str) -> anyhow::Result<()
 /// # Errors
 /// The engine does not answer.
 pub async fn remove_objects(socket: &Path, instance: &str) -> anyhow::Result<()> {
-    for container in containers(socket, instance).await? {
-        let id = container["Id"].as_str().unwrap_or_default();
-        over_socket(
-            socket,
-            "DELETE",
-            &format!("/containers/{id}?force=true&v=true"),
-            Bytes::new(),
-        )
-        .await?;
-    }
+    let listed = containers(socket, instance).await?;
+    let ids = ids(&listed);
+    let removals = ids.iter().map(|id| async move {
+        // Podman asks a container to end before it removes it by force, and waits ten seconds for the answer.
+        let kill = format!("/containers/{id}/kill");
+        over_socket(socket, "POST", &kill, Bytes::new()).await?;
+        let remove = format!("/containers/{id}?force=true&v=true");
+        over_socket(socket, "DELETE", &remove, Bytes::new()).await
+    });
+    told("the containers to go", try_join_all(removals)).await?;
     let path = format!("/networks?filters={}", filter(instance));
     let networks = over_socket(socket, "GET", &path, Bytes::new())
         .await?
@@ -188,6 +191,12 @@ pub async fn remove_objects(socket: &Path, instance: &str) -> anyhow::Result<()>
         over_socket(socket, "DELETE", &format!("/networks/{id}"), Bytes::new()).await?;
     }
     Ok(())
+}
+
+fn ids(containers: &[Value]) -> Vec<&str> {
+    let ids = containers.iter();
+    ids.filter_map(|container| container["Id"].as_str())
+        .collect()
 }
 
 /// Removes a provider's firewall table. Where there is no `nft`, there is no table.

@@ -28,6 +28,7 @@ pub mod process;
 pub mod ready;
 pub mod record;
 pub mod up;
+pub mod waiting;
 
 use anyhow::{Context, ensure};
 use std::path::{Path, PathBuf};

@@ -3,6 +3,7 @@
 //! Each has a session of its own and a log file. It is known by its number and its start time: a number that the system
 //! gave to somebody else meanwhile is not taken for it.
 
+use super::waiting::Wait;
 use anyhow::{Context, bail};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
@@ -104,12 +105,7 @@ impl Process {
     /// # Errors
     /// It stays.
     pub fn kill(self) -> anyhow::Result<()> {
-        self.signal(Signal::KILL)?;
-        if self.wait(PATIENCE) {
-            Ok(())
-        } else {
-            bail!("process {} does not go", self.pid)
-        }
+        kill_all(&format!("process {} to end", self.pid), &[self])
     }
 
     /// Asks it to end, waits, and kills it if it does not.
@@ -117,12 +113,7 @@ impl Process {
     /// # Errors
     /// It stays all the same.
     pub fn stop(self) -> anyhow::Result<()> {
-        self.signal(Signal::TERM)?;
-        if self.wait(PATIENCE) {
-            Ok(())
-        } else {
-            self.kill()
-        }
+        stop_all(&format!("process {} to end", self.pid), &[self])
     }
 
     /// Whether it ended within this time.
@@ -138,14 +129,46 @@ impl Process {
     }
 }
 
+/// Asks processes to end, waits for all of them together, and kills those that do not. `what` is told while that takes
+/// long.
+///
+/// # Errors
+/// One stays all the same.
+pub fn stop_all(what: &str, processes: &[Process]) -> anyhow::Result<()> {
+    let left = signal_all(what, processes, Signal::TERM)?;
+    kill_all(what, &left)
+}
+
+/// Kills processes, and waits until all of them are gone.
+///
+/// # Errors
+/// One stays.
+pub fn kill_all(what: &str, processes: &[Process]) -> anyhow::Result<()> {
+    match signal_all(what, processes, Signal::KILL)?.first() {
+        None => Ok(()),
+        Some(stays) => bail!("process {} does not go", stays.pid),
+    }
+}
+
+/// Those that have not ended within the time that they all have together.
+fn signal_all(what: &str, processes: &[Process], signal: Signal) -> anyhow::Result<Vec<Process>> {
+    for process in processes {
+        process.signal(signal)?;
+    }
+    let mut wait = Wait::new(what);
+    let mut left = processes.to_vec();
+    loop {
+        left.retain(|process| process.is_alive());
+        if left.is_empty() || wait.elapsed() > PATIENCE {
+            return Ok(left);
+        }
+        wait.tell();
+        std::thread::sleep(LOOK);
+    }
+}
+
 /// Processes of our own programs that have `folder` or something in it as an argument, whoever started them.
 pub fn strays(folder: &Path) -> Vec<Process> {
-    let Ok(entries) = std::fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    let pids = entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let of_ours = |pid: &i32| {
         let Ok(line) = std::fs::read(format!("/proc/{pid}/cmdline")) else {
             return false;
@@ -163,7 +186,8 @@ pub fn strays(folder: &Path) -> Vec<Process> {
         );
         is_ours && words.any(|word| word.starts_with(folder))
     };
-    pids.filter(of_ours)
+    pids()
+        .filter(of_ours)
         .filter_map(|pid| {
             Some(Process {
                 pid,
@@ -171,6 +195,12 @@ pub fn strays(folder: &Path) -> Vec<Process> {
             })
         })
         .collect()
+}
+
+/// The numbers of all processes.
+pub fn pids() -> impl Iterator<Item = i32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// The last lines of a log, for a message.
