@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use welkin_client::files::replace_durably;
 use welkin_client::keyring::{KdfCost, Keyring};
 use welkin_consensus::types::Genesis;
+use welkin_modules::RUNTIME;
 use welkin_modules::genesis::AppState;
 use welkin_node::config::{Home, MetricsConfig, NodeConfig, P2pConfig, RpcConfig};
 use welkin_node::disk::RealDisk;
@@ -18,7 +19,7 @@ use welkin_node::init::{self, Keys};
 use welkin_provider::backend::Instance;
 use welkin_provider::config::{Capacity, Config as ProviderConfig};
 use welkin_runtime::crypto::SigningKey;
-use welkin_runtime::{Address, Amount};
+use welkin_runtime::{Address, Amount, Time};
 
 /// Money of the faucet: a thousand million tokens.
 const FAUCET_BALANCE: Amount = Amount(1_000_000_000_000_000);
@@ -171,6 +172,18 @@ pub fn with_rules(state: &Value, rules: &Value) -> anyhow::Result<Value> {
     lay_over(&mut changed, rules);
     let state: AppState = serde_json::from_value(changed).context("the rules of the genesis")?;
     Ok(state.to_json())
+}
+
+/// Whether a genesis can have these rules.
+///
+/// # Errors
+/// It cannot; the text names what is at fault.
+pub fn check_rules(rules: &Value) -> anyhow::Result<()> {
+    let state = with_rules(&AppState::for_testnet([]).to_json(), rules)?;
+    RUNTIME
+        .genesis(&state, Time(0))
+        .context("the rules of the genesis")?;
+    Ok(())
 }
 
 fn validators(
@@ -400,5 +413,14 @@ mod tests {
         assert_eq!(changed, wanted);
         let wrong = with_rules(&state, &json!({"escrow": {"params": {"grace": 7}}}));
         assert!(format!("{:#}", wrong.unwrap_err()).contains("`grace`"));
+    }
+
+    #[test]
+    fn rules_that_no_chain_can_begin_with_are_refused_before_one_is_built() {
+        let lived = json!({"escrow": {"params": {"grace_seconds": 20}}});
+        check_rules(&lived).unwrap();
+        let wrong = json!({"market": {"params": {"bid_lifetime_seconds": 0}}});
+        let why = format!("{:#}", check_rules(&wrong).unwrap_err());
+        assert!(why.contains("market: bad params"), "{why}");
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! The network `default` has the usual ones where they are free; every other one a block of its own. A claim is a file
 //! that names the network's folder, so that two networks that are built at once do not take the same block, and a
-//! network that is down keeps its own. Claims of folders that are gone count no more.
+//! network that is down keeps its own. Claims of folders that are gone count no more. Another program may take a port of
+//! a network that is down, so they are looked at again before it is started.
 
 use super::lock::FolderLock;
+use super::process::pids;
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
@@ -37,6 +39,79 @@ pub struct ValidatorPorts {
     pub rpc: u16,
     /// Prometheus.
     pub metrics: u16,
+}
+
+/// A port that a process of a network listens on, on the loopback address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Whose it is.
+    pub owner: Owner,
+    /// What answers there.
+    pub what: &'static str,
+    /// The port.
+    pub port: u16,
+    transport: Transport,
+}
+
+/// Which process of a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The validator with this index.
+    Validator(u16),
+    /// The faucet.
+    Faucet,
+    /// The daemon of the provider with this index.
+    Daemon(u16),
+    /// Its ingress.
+    Ingress(u16),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Transport {
+    Tcp,
+    Udp,
+}
+
+impl Listener {
+    /// Whether nothing else listens there.
+    pub fn is_free(&self) -> bool {
+        let address = (Ipv4Addr::LOCALHOST, self.port);
+        match self.transport {
+            Transport::Tcp => TcpListener::bind(address).is_ok(),
+            Transport::Udp => UdpSocket::bind(address).is_ok(),
+        }
+    }
+
+    /// Who listens there instead, as far as this user may see it: `nc (process 7)`.
+    pub fn holder(&self) -> Option<String> {
+        let sockets = self.sockets();
+        let of = |pid: &i32| -> Option<bool> {
+            let open = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+            let mut links = open.flatten().flat_map(|fd| std::fs::read_link(fd.path()));
+            Some(links.any(|link| sockets.iter().any(|socket| link == Path::new(socket))))
+        };
+        let pid = pids().find(|pid| of(pid) == Some(true))?;
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        Some(format!("{} (process {pid})", name.trim()))
+    }
+
+    /// What the system calls the sockets that are bound to the port: `socket:[INODE]`.
+    fn sockets(&self) -> Vec<String> {
+        // A connection of somebody who dialled from this port is no reason why nothing can listen there.
+        let (tables, state) = match self.transport {
+            Transport::Tcp => (["/proc/net/tcp", "/proc/net/tcp6"], "0A"),
+            Transport::Udp => (["/proc/net/udp", "/proc/net/udp6"], "07"),
+        };
+        let port = format!(":{:04X}", self.port);
+        let text = tables.map(|table| std::fs::read_to_string(table).unwrap_or_default());
+        let rows = text.iter().flat_map(|text| text.lines());
+        let inodes = rows.filter_map(|row| {
+            let words: Vec<&str> = row.split_ascii_whitespace().collect();
+            let is_it = words.get(1)?.ends_with(&port) && *words.get(3)? == state;
+            words.get(9).copied().filter(|_| is_it)
+        });
+        inodes.map(|inode| format!("socket:[{inode}]")).collect()
+    }
 }
 
 /// A provider's ports.
@@ -103,22 +178,43 @@ impl Ports {
         }
     }
 
+    /// What a network of this size listens on once it is started; services of tenants come later.
+    pub fn listeners(self, validators: u16, providers: u16) -> Vec<Listener> {
+        let tcp = |owner, what, port| Listener {
+            owner,
+            what,
+            port,
+            transport: Transport::Tcp,
+        };
+        let validators = (0..validators).flat_map(|index| {
+            let (owner, ports) = (Owner::Validator(index), self.validator(index));
+            [
+                tcp(owner, "peers", ports.p2p),
+                tcp(owner, "RPC", ports.rpc),
+                tcp(owner, "metrics", ports.metrics),
+            ]
+        });
+        let providers = (0..providers).flat_map(|index| {
+            let (owner, ports) = (Owner::Daemon(index), self.provider(index));
+            let channel = tcp(owner, "peer channel", ports.channel);
+            let quic = Listener {
+                transport: Transport::Udp,
+                ..channel
+            };
+            [
+                channel,
+                quic,
+                tcp(owner, "metrics", ports.metrics),
+                tcp(Owner::Ingress(index), "HTTP", ports.http),
+            ]
+        });
+        let faucet = tcp(Owner::Faucet, "HTTP", self.faucet());
+        validators.chain(providers).chain([faucet]).collect()
+    }
+
     /// Whether nothing listens on the ports that the largest network would open at once.
     fn are_free(self) -> bool {
-        let validators = (0..7)
-            .map(|index| self.validator(index))
-            .flat_map(|p| [p.p2p, p.rpc, p.metrics]);
-        let providers = (0..3).map(|index| self.provider(index));
-        let channels: Vec<u16> = providers.clone().map(|p| p.channel).collect();
-        let tcp = validators
-            .chain(providers.flat_map(|p| [p.channel, p.http, p.metrics]))
-            .chain([self.faucet()]);
-        let loopback = Ipv4Addr::LOCALHOST;
-        tcp.into_iter()
-            .all(|port| TcpListener::bind((loopback, port)).is_ok())
-            && channels
-                .into_iter()
-                .all(|port| UdpSocket::bind((loopback, port)).is_ok())
+        self.listeners(7, 3).iter().all(Listener::is_free)
     }
 }
 
@@ -130,7 +226,7 @@ pub fn claims() -> PathBuf {
     ))
 }
 
-/// Takes ports for the network in `folder`; those that it has already, if any.
+/// Takes ports for a network that is to be built in `folder`; those that it has already, if they are free.
 ///
 /// # Errors
 /// All are taken.
@@ -147,11 +243,12 @@ pub fn claim(claims: &Path, folder: &Path) -> anyhow::Result<Ports> {
             .ok()
             .map(PathBuf::from)
     };
-    if let Some(own) = candidates
-        .iter()
-        .find(|ports| owner(**ports).as_deref() == Some(folder))
-    {
-        return Ok(*own);
+    let is_own = |ports: &&Ports| owner(**ports).as_deref() == Some(folder);
+    if let Some(own) = candidates.iter().find(is_own) {
+        if own.are_free() {
+            return Ok(*own);
+        }
+        std::fs::remove_file(claims.join(own.file()))?;
     }
     for ports in candidates {
         let taken = owner(ports).is_some_and(|owner| owner.exists());
@@ -212,6 +309,28 @@ mod tests {
     }
 
     #[test]
+    fn a_port_that_is_taken_is_seen_with_its_holder_and_a_new_network_gets_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let (claims, folder) = (dir.path().join("claims"), dir.path().join("one"));
+        std::fs::create_dir_all(&folder).unwrap();
+        let first = claim(&claims, &folder).unwrap();
+        let listener = first.listeners(1, 1)[1];
+        assert_eq!(
+            (listener.owner, listener.what),
+            (Owner::Validator(0), "RPC")
+        );
+        // Should another program be faster, the port is taken all the same.
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, listener.port));
+        assert!(!listener.is_free());
+        if taken.is_ok() {
+            let own = format!("(process {})", std::process::id());
+            let holder = listener.holder().unwrap();
+            assert!(holder.ends_with(&own), "{holder}");
+        }
+        assert_ne!(claim(&claims, &folder).unwrap(), first);
+    }
+
+    #[test]
     fn the_claim_of_a_folder_that_is_gone_counts_no_more() {
         let dir = tempfile::tempdir().unwrap();
         let claims = dir.path().join("claims");
@@ -234,14 +353,10 @@ mod tests {
             Ports::Block(FIRST),
             Ports::Block(FIRST + BLOCK),
         ] {
-            let mut all = vec![ports.faucet()];
-            all.extend(
-                (0..7)
-                    .map(|i| ports.validator(i))
-                    .flat_map(|p| [p.p2p, p.rpc, p.metrics]),
-            );
+            let tcp = |listener: &Listener| listener.transport == Transport::Tcp;
+            let listeners = ports.listeners(7, 3).into_iter().filter(tcp);
+            let mut all: Vec<u16> = listeners.map(|listener| listener.port).collect();
             for provider in (0..3).map(|i| ports.provider(i)) {
-                all.extend([provider.channel, provider.http, provider.metrics]);
                 all.extend(provider.first..=provider.last);
             }
             let count = all.len();

@@ -1,6 +1,6 @@
 //! `testnet.json`: what a network consists of and where it is reached.
 
-use super::ports::Ports;
+use super::ports::{Owner, Ports};
 use super::process::{Process, Start};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -140,6 +140,17 @@ impl Network {
         self.processes
             .get(process)
             .is_some_and(|known| known.is_alive())
+    }
+
+    /// The name of a process.
+    pub fn process_of(&self, owner: Owner) -> String {
+        let provider = |index: u16| &self.providers[usize::from(index)];
+        match owner {
+            Owner::Validator(index) => self.validators[usize::from(index)].name.clone(),
+            Owner::Faucet => FAUCET.to_owned(),
+            Owner::Daemon(index) => provider(index).name.clone(),
+            Owner::Ingress(index) => ingress_of(provider(index)),
+        }
     }
 
     /// The addresses of all validators' RPC, as `WELKIN_NODE` wants them.

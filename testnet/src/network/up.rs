@@ -4,9 +4,10 @@ use super::build::{self, Plan};
 use super::lock::FolderLock;
 use super::process::{Start, strays};
 use super::record::{FAUCET, Network, ingress_of};
-use super::{Place, demo, down, engine, ready, say};
-use anyhow::{Context, ensure};
+use super::{Place, demo, down, engine, ports, ready, say};
+use anyhow::{Context, bail, ensure};
 use serde_json::Value;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use structopt::StructOpt;
@@ -17,10 +18,10 @@ pub struct Up {
     #[structopt(flatten)]
     place: Place,
     /// Validators, 1 to 7 [default: 4]
-    #[structopt(long)]
+    #[structopt(long, parse(try_from_str = validators))]
     validators: Option<u16>,
     /// Providers, 0 to 3 [default: 1]
-    #[structopt(long)]
+    #[structopt(long, parse(try_from_str = providers))]
     providers: Option<u16>,
     /// A JSON file that is laid over the genesis' `app_state`, such as {"escrow":{"params":{"grace_seconds":20}}}
     #[structopt(long, parse(from_os_str), value_name = "FILE")]
@@ -33,24 +34,25 @@ pub struct Up {
     fresh: bool,
 }
 
+fn validators(text: &str) -> Result<u16, String> {
+    within(text, 1..=7)
+}
+
+fn providers(text: &str) -> Result<u16, String> {
+    within(text, 0..=3)
+}
+
+fn within(text: &str, range: RangeInclusive<u16>) -> Result<u16, String> {
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| format!("a number from {} to {}", range.start(), range.end()))
+}
+
 impl Up {
     /// Brings the network up.
     ///
     /// # Errors
     /// What could not be built, started or reached, and what to do.
     pub fn run(&self) -> anyhow::Result<()> {
-        for (what, number, range) in [
-            ("--validators", self.validators, 1..=7),
-            ("--providers", self.providers, 0..=3),
-        ] {
-            let fits = number.is_none_or(|number| range.contains(&number));
-            ensure!(
-                fits,
-                "{what} must be from {} to {}",
-                range.start(),
-                range.end()
-            );
-        }
         let folder = self.place.folder()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -60,11 +62,13 @@ impl Up {
 
     async fn bring_up(&self, folder: &Path) -> anyhow::Result<()> {
         let began = Instant::now();
+        // Before anything is removed, made or started for them.
+        let rules = self.rules()?;
         if self.fresh {
             down::purge(folder).await?;
         }
         let _lock = FolderLock::acquire(folder)?;
-        let mut network = self.network(folder)?;
+        let mut network = self.network(folder, rules)?;
         if is_complete(&network) && ready::is_ready(&network).await {
             say(format!("the network {} runs already", network.name));
         } else {
@@ -83,9 +87,18 @@ impl Up {
         Ok(())
     }
 
+    /// The rules of the file, which a genesis can have.
+    fn rules(&self) -> anyhow::Result<Option<Value>> {
+        let Some(path) = &self.rules else {
+            return Ok(None);
+        };
+        let rules = read_json(path)?;
+        build::check_rules(&rules).with_context(|| format!("--rules {}", path.display()))?;
+        Ok(Some(rules))
+    }
+
     /// The network that is there, or a new one.
-    fn network(&self, folder: &Path) -> anyhow::Result<Network> {
-        let rules = self.rules.as_deref().map(read_json).transpose()?;
+    fn network(&self, folder: &Path, rules: Option<Value>) -> anyhow::Result<Network> {
         if let Some(network) = Network::read(folder)? {
             let has = |wanted: Option<u16>, there: usize| {
                 wanted.is_none_or(|wanted| usize::from(wanted) == there)
@@ -128,7 +141,16 @@ impl Up {
             "building {} validator(s), {} provider(s)",
             plan.validators, plan.providers
         ));
-        build::build(folder, &self.place.name, plan)
+        build::build(folder, &self.place.name, plan).inspect_err(|_| discard(folder))
+    }
+}
+
+/// Removes what there is of a network that could not be built. What stays, the next run removes.
+fn discard(folder: &Path) {
+    let removed = std::fs::remove_dir_all(folder).map_err(anyhow::Error::from);
+    let released = removed.and_then(|()| ports::release(&ports::claims(), folder));
+    if let Err(why) = released {
+        say(format!("{} stays: {why:#}", folder.display()));
     }
 }
 
@@ -146,6 +168,10 @@ async fn start(network: &mut Network) -> anyhow::Result<()> {
             stray.stop()?;
         }
     }
+    check_ports(network)?;
+    if let Some(known) = &network.engine {
+        engine::check(known).await?;
+    }
     for validator in network.validators.clone() {
         let start = network.start_validator(&validator)?;
         start_one(network, &validator.name, &start)?;
@@ -160,6 +186,29 @@ async fn start(network: &mut Network) -> anyhow::Result<()> {
         }
     };
     tokio::try_join!(image, until_ready(network)).map(|_| ())
+}
+
+/// Whether every process that does not run yet will find its ports free.
+fn check_ports(network: &Network) -> anyhow::Result<()> {
+    let size = |count: usize| u16::try_from(count).context("the size of the network");
+    let (validators, providers) = (
+        size(network.validators.len())?,
+        size(network.providers.len())?,
+    );
+    for listener in network.ports.listeners(validators, providers) {
+        let process = network.process_of(listener.owner);
+        if network.is_alive(&process) || listener.is_free() {
+            continue;
+        }
+        let holder = listener.holder();
+        let (port, what) = (listener.port, listener.what);
+        let holder = holder.as_deref().unwrap_or("another program");
+        bail!(
+            "port {port} ({what} of {process}) is taken by {holder}: end that and run this again, or build a network with \
+             ports of its own under another --name"
+        );
+    }
+    Ok(())
 }
 
 /// Starts providers with what they need. They wait for the chain by themselves.
