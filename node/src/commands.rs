@@ -20,29 +20,32 @@ use welkin_node::stop::{Reason, Stop};
 /// log is the truth.
 const DRAIN: Duration = Duration::from_secs(20);
 
-/// What to do.
+/// Runs a validator or full node of a Welkin network
 #[derive(Debug, StructOpt)]
+#[structopt(name = "welkind")]
 pub enum Command {
-    /// Make a home: new keys, a genesis with this node as its only validator, a configuration.
+    /// Makes a home: new keys, a genesis with this node as its only validator, a configuration
     Init(InitOptions),
-    /// Run the node.
+    /// Runs the node until it is told to end
     Start(HomeOption),
-    /// Print a genesis document from which a new chain starts where this one stands: same rules,
-    /// same validators, all of the money. The node must not run.
+    /// Prints a genesis document from which a new chain starts where this one stands
+    ///
+    /// The new chain has the same rules, the same validators and all of the money. The node must
+    /// not run.
     ///
     /// A genesis cannot hold deployments, bids, providers and attestations. They are ended as the
     /// chain itself ends them: leases are paid up to the newest block, what is left in escrow,
     /// deposits and bonds go back to their owners. How many there were is said on stderr. Sequence
     /// numbers begin at 0.
     Export(ExportOptions),
-    /// Remove blocks and state. Keys, configuration and sign state stay.
+    /// Removes blocks and state; keys, configuration and sign state stay
     UnsafeReset(HomeOption),
 }
 
 /// Where the node lives.
 #[derive(Debug, StructOpt)]
 pub struct HomeOption {
-    /// The node's folder.
+    /// The node's folder
     #[structopt(
         long,
         env = "WELKIN_NODE_HOME",
@@ -57,8 +60,8 @@ pub struct HomeOption {
 pub struct ExportOptions {
     #[structopt(flatten)]
     home: HomeOption,
-    /// Print the raw state instead, to compare two nodes: chain id, height, app hash, and every key
-    /// with its value in hexadecimal digits. No chain starts from it.
+    /// Prints the raw state instead, to compare two nodes: chain id, height, app hash, and every key
+    /// with its value in hexadecimal digits; no chain starts from it
     #[structopt(long)]
     raw: bool,
 }
@@ -68,13 +71,13 @@ pub struct ExportOptions {
 pub struct InitOptions {
     #[structopt(flatten)]
     home: HomeOption,
-    /// Name of the new network.
+    /// The name of the new network
     #[structopt(long, default_value = "welkin-local")]
     chain_id: String,
-    /// A name for people.
+    /// The node's name, for people
     #[structopt(long, default_value = "node")]
     moniker: String,
-    /// Take the genesis from this file instead of making one.
+    /// Takes the genesis from this file instead of making one
     #[structopt(long, parse(from_os_str))]
     genesis: Option<PathBuf>,
 }

@@ -3,23 +3,30 @@
 mod commands;
 
 use commands::Command;
+use std::io::Write as _;
 use std::process::ExitCode;
 use structopt::StructOpt;
 use tracing_subscriber::EnvFilter;
 use welkin_node::config::{LogConfig, LogFormat};
 use welkin_p2p::QUIET_LIBRARIES;
 
-/// A validator or full node of a Welkin network.
-#[derive(Debug, StructOpt)]
-#[structopt(name = "welkind")]
-struct Arguments {
-    #[structopt(subcommand)]
-    command: Command,
-}
+/// What a wrong command line ends with.
+const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
-    match commands::run(arguments.command) {
+    let command = match Command::from_iter_safe(std::env::args_os()) {
+        Ok(command) => command,
+        Err(refusal) if refusal.use_stderr() => {
+            eprintln!("{}", refusal.message);
+            return USAGE.into();
+        }
+        // Help was asked for: it is what the command prints. Whoever closed the pipe has enough of it.
+        Err(help) => {
+            let _ = writeln!(std::io::stdout(), "{}", help.message.trim_end());
+            return ExitCode::SUCCESS;
+        }
+    };
+    match commands::run(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("welkind: {why:#}");

@@ -43,6 +43,37 @@ fn set(home: &Path, from: &str, to: &str) {
 }
 
 #[test]
+fn a_wrong_command_line_ends_with_2_and_help_says_what_each_command_does() {
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_welkind"));
+        command.args(arguments).output().unwrap()
+    };
+    for wrong in [&["stat"][..], &["start", "--hom", "x"], &[]] {
+        let output = run(wrong);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty());
+    }
+    let output = run(&["--help"]);
+    assert!(output.status.success() && output.stderr.is_empty());
+    let help = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(
+        help.lines().nth(1),
+        Some("Runs a validator or full node of a Welkin network")
+    );
+    let commands = help.split_once("SUBCOMMANDS:").unwrap().1;
+    for (command, does) in [
+        ("export", "Prints a genesis document"),
+        ("init", "Makes a home"),
+        ("start", "Runs the node"),
+        ("unsafe-reset", "Removes blocks and state"),
+    ] {
+        let mut lines = commands.lines().map(str::trim);
+        let line = lines.find(|line| line.starts_with(command)).unwrap();
+        assert!(line[command.len()..].trim().starts_with(does), "{line}");
+    }
+}
+
+#[test]
 fn a_second_init_overwrites_nothing() {
     let home = tempfile::tempdir().unwrap();
     made(home.path());

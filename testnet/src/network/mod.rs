@@ -43,7 +43,12 @@ pub use up::Up;
 #[derive(Clone, Debug, StructOpt)]
 pub struct Place {
     /// The network's name
-    #[structopt(long, default_value = "default", env = "WELKIN_TESTNET_NAME")]
+    #[structopt(
+        long,
+        default_value = "default",
+        env = "WELKIN_TESTNET_NAME",
+        parse(try_from_str = network_name)
+    )]
     pub name: String,
     /// The folder of all networks
     #[structopt(
@@ -55,19 +60,20 @@ pub struct Place {
     pub dir: PathBuf,
 }
 
+fn network_name(text: &str) -> Result<String, &'static str> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let is_valid = (1..=32).contains(&text.len()) && text.chars().all(fits);
+    is_valid
+        .then(|| text.to_owned())
+        .ok_or("1 to 32 lower-case letters, digits and `-`")
+}
+
 impl Place {
     /// The network's folder, absolute. It need not exist.
     ///
     /// # Errors
-    /// The name cannot be a folder's.
+    /// There is no current folder.
     pub fn folder(&self) -> anyhow::Result<PathBuf> {
-        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        let valid = (1..=32).contains(&self.name.len()) && self.name.chars().all(fits);
-        ensure!(
-            valid,
-            "{:?} cannot be a network's name: use 1 to 32 lower-case letters, digits and `-`",
-            self.name
-        );
         let dir = std::path::absolute(&self.dir)
             .with_context(|| format!("the folder {}", self.dir.display()))?;
         Ok(dir.join(&self.name))
