@@ -122,6 +122,10 @@ pub struct NodeHandle {
 
 impl Build {
     /// Starts all parts. Consensus begins when the node has caught up with its peers.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "the wiring: each part once, in the order in which one needs another"
+    )]
     pub fn start(self) -> Result<Running, NodeError> {
         let Build {
             config,

@@ -67,6 +67,7 @@ fn a_reader_that_has_enough_is_no_failure() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one life of two keys")]
 fn keys_are_made_shown_and_deleted_and_secrets_are_not_data_unless_asked_for() {
     let home = tempfile::tempdir().unwrap();
     let keys = |words: &[&str]| {

@@ -103,6 +103,7 @@ pub enum Mismatch {
 }
 
 impl fmt::Display for Mismatch {
+    #[expect(clippy::too_many_lines, reason = "one arm for each kind")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Mismatch::Attribute {

@@ -141,6 +141,7 @@ mod tests {
 
     /// SLIP-0010, "Test vector 1 for ed25519" and "Test vector 2 for ed25519": path and private key.
     #[test]
+    #[expect(clippy::too_many_lines, reason = "the published table")]
     fn slip_0010_vectors_hold() {
         let first = "000102030405060708090a0b0c0d0e0f";
         let second = "fffcf9f6f3f0edeae7e4e1dedbd8d5d2cfccc9c6c3c0bdbab7b4b1aeaba8a5a2\

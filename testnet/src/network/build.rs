@@ -138,19 +138,21 @@ pub fn build(folder: &Path, name: &str, plan: Plan) -> anyhow::Result<Network> {
         engine: None,
         processes: BTreeMap::new(),
     };
-    seal(
-        &folder.join("faucet"),
-        KEY,
-        &faucet.key,
-        &new_password(&folder.join("faucet"))?,
-    )?;
-    let password = new_password(&network.home)?;
-    for made in &accounts {
-        seal(&network.home, &made.name, &made.key, &password)?;
-    }
-    write_private(&folder.join("env.sh"), &environment(&network, &password))?;
+    keep_keys(&network, &faucet, &accounts)?;
     network.write()?;
     Ok(network)
+}
+
+/// Seals the faucet's and the accounts' keys, and writes what a shell has to know of them.
+fn keep_keys(network: &Network, faucet: &Made, accounts: &[Made]) -> anyhow::Result<()> {
+    let home = network.folder.join("faucet");
+    seal(&home, KEY, &faucet.key, &new_password(&home)?)?;
+    let password = new_password(&network.home)?;
+    for made in accounts {
+        seal(&network.home, &made.name, &made.key, &password)?;
+    }
+    let file = network.folder.join("env.sh");
+    write_private(&file, &environment(network, &password))
 }
 
 /// An `app_state` with `rules` laid over it: objects key by key, everything else whole.

@@ -87,6 +87,10 @@ fn tip(chain: &Chain) -> u64 {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one life of a deposit, accounted for at its end"
+)]
 fn a_deposit_that_runs_out_leaves_a_grace_in_which_a_top_up_helps_and_every_micro_token_is_accounted_for()
  {
     if no_engine("the deposit") {

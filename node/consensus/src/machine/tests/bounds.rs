@@ -3,6 +3,7 @@
 use super::*;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of forgeries")]
 fn votes_that_no_validator_signed_are_refused() {
     let mut bench = Bench::following();
     let a = bench.block("a");

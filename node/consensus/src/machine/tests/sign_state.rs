@@ -45,6 +45,7 @@ fn later(request: &SignRequest) -> SignRequest {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of pairs")]
 fn what_may_be_signed_after_what() {
     use VoteType::{Precommit, Prevote};
     #[derive(Debug, PartialEq)]
