@@ -97,7 +97,8 @@ pub struct Exec {
 
 /// Has one conversation. `peer` is the key of the peer at the other end of the connection;
 /// `patience` gives a future that ends when the other side had time enough to say or hear
-/// something short (10 s, say).
+/// something short (10 s, say); it is also how long a command may be silent before the tenant's end
+/// of the stream is looked at, with an empty piece of output.
 ///
 /// An error is a failed stream, or a tenant that did not keep to the protocol; it was told so if
 /// that was possible.
@@ -303,10 +304,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             return Ok(());
         };
         let mut output = output.flat_map(|piece| iter(pieces(piece))).boxed();
+        let is_command = input.is_some();
         let incoming = pin!(take_input(&mut reader, &mut session, input));
         let mut stop = select(incoming, ended);
         loop {
-            let piece = match select(output.next(), &mut stop).await {
+            let next = pin!(next_piece(&mut output, is_command.then(&patience)));
+            let piece = match select(next, &mut stop).await {
                 Either::Left((piece, _)) => piece.unwrap_or_else(|| outputs.end()),
                 Either::Right((stopped, _)) => match stopped {
                     Either::Left((Err(error), _)) => return Err(error),
@@ -362,6 +365,21 @@ where
     }
 }
 
+/// The next piece of output. A command that is silent says nothing now and then, in so many words: where its input is
+/// full nobody reads what the tenant sends, and only a failure to write tells that the tenant is gone.
+async fn next_piece(
+    output: &mut BoxStream<'static, Output>,
+    patience: Option<impl Future<Output = ()>>,
+) -> Option<Output> {
+    let Some(patience) = patience else {
+        return output.next().await;
+    };
+    match select(output.next(), pin!(patience)).await {
+        Either::Left((piece, _)) => piece,
+        Either::Right(((), _)) => Some(Output::Stdout(Vec::new())),
+    }
+}
+
 /// What a container wrote may be longer than a frame.
 fn pieces(output: Output) -> Vec<Output> {
     let chunks = |bytes: &[u8]| -> Vec<Vec<u8>> {
@@ -400,7 +418,7 @@ enum Stopped {
 }
 
 /// Passes input on for as long as there is any, and watches for the tenant's going where there is none. Ends only when
-/// there is a reason to stop.
+/// there is a reason to stop. While the command takes no input this waits with it, and does not see the tenant go.
 async fn take_input<S: AsyncRead + Unpin>(
     reader: &mut ReadHalf<S>,
     session: &mut ServerSession,

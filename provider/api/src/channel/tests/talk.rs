@@ -24,6 +24,9 @@ fn pipe() -> (Pipe, Pipe) {
     (a.compat(), b.compat())
 }
 
+/// Pieces of input of which a command that takes none leaves one in the way of all that comes after it.
+const STUCK_PIECES: usize = 3;
+
 /// A provider that echoes.
 #[derive(Default)]
 struct Echo {
@@ -140,9 +143,13 @@ impl Tenancy for Echo {
     }
 
     async fn exec(&self, _: LeaseId, request: ExecRequest) -> Result<Exec, Refusal> {
-        let (sender, mut receiver) = mpsc::channel::<Input>(1);
+        let (sender, mut receiver) = mpsc::channel::<Input>(STUCK_PIECES - 2);
         let takes_input = request.stdin;
+        let is_stuck = request.command[0] == "stuck";
         let output = async_stream(move |out| async move {
+            if is_stuck {
+                pending::<()>().await;
+            }
             let mut code = i32::from(!takes_input) * 7;
             if takes_input {
                 while let Some(input) = receiver.next().await {
@@ -467,10 +474,17 @@ async fn who_says_nothing_or_too_much_is_left() {
 
 /// Serves a client that asks and goes, and waits until the provider has noticed.
 async fn ask_and_go(client: impl AsyncFnOnce(ChannelClient<Pipe>)) {
+    ask_and_go_with(pending, client).await;
+}
+
+async fn ask_and_go_with<P: Future<Output = ()>>(
+    patience: impl Fn() -> P,
+    client: impl AsyncFnOnce(ChannelClient<Pipe>),
+) {
     let provider = Echo::default();
     let (near, far) = pipe();
     let client = client(ChannelClient::new(near, delegation(Scopes::all())));
-    let both = futures::future::join(client, serve(&provider, far, PEER, pending));
+    let both = futures::future::join(client, serve(&provider, far, PEER, patience));
     let ((), served) = tokio::time::timeout(Duration::from_secs(60), both)
         .await
         .expect("the conversation is over");
@@ -494,6 +508,34 @@ async fn what_a_tenant_asked_for_ends_when_it_goes_though_there_is_nothing_to_te
             ..LogQuery::default()
         };
         drop(client.logs(query).await.unwrap());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_command_that_takes_no_input_ends_when_its_tenant_goes() {
+    let waits = AtomicUsize::new(0);
+    // There is time enough to ask and to answer; then the command is silent.
+    let patience = || {
+        let is_over = waits.fetch_add(1, Ordering::SeqCst) > 1;
+        async move {
+            match is_over {
+                true => tokio::task::yield_now().await,
+                false => pending().await,
+            }
+        }
+    };
+    ask_and_go_with(patience, async |client| {
+        let stuck = ExecRequest {
+            command: vec!["stuck".to_owned()],
+            ..shell(false, true)
+        };
+        let (mut outputs, mut inputs) = client.exec(stuck).await.unwrap();
+        for _ in 0..STUCK_PIECES {
+            inputs.stdin(b"y").await.unwrap();
+        }
+        let silence = outputs.next().await.unwrap();
+        assert_eq!(silence, Some(Output::Stdout(Vec::new())));
     })
     .await;
 }
