@@ -5,6 +5,8 @@
 //! [`Journal`](super::journal::Journal).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -36,11 +38,24 @@ pub struct Live {
     pub spec: GroupSpec,
 }
 
+/// What looks at the chain that are new enough say of a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sought {
+    /// It is active, and as it was asked for.
+    Found(Live),
+    /// Proven: it is not.
+    Absent,
+    /// There was no look in time that is new enough to tell.
+    Unknown,
+}
+
 /// The book. Cloning it gives another handle to the same one.
 #[derive(Clone)]
 pub struct Book {
     inner: Arc<Mutex<Inner>>,
     changed: watch::Sender<u64>,
+    /// The height of the newest proven look.
+    height: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -92,6 +107,7 @@ impl Book {
         Book {
             inner: Arc::new(Mutex::new(inner)),
             changed: watch::channel(0).0,
+            height: watch::channel(0).0,
         }
     }
 
@@ -110,6 +126,8 @@ impl Book {
         inner.proven_at = Some(Instant::now());
         drop(inner);
         self.changed.send_modify(|count| *count += 1);
+        self.height
+            .send_if_modified(|newest| std::mem::replace(newest, height) != height);
     }
 
     /// Notes a look at the engine, and counts what was started again.
@@ -159,6 +177,38 @@ impl Book {
         )
     }
 
+    /// Waits for a look at the chain that is new enough to say whether the lease is active and `fits`, while there is
+    /// patience. Two heights after the first fresh look it is certain that what the tenant saw before is seen here too.
+    pub async fn seek(
+        &self,
+        lease: LeaseId,
+        fits: impl Fn(&Live) -> bool,
+        patience: impl Future<Output = ()>,
+    ) -> Sought {
+        let mut heights = self.height.subscribe();
+        let mut patience = pin!(patience);
+        let mut first = None;
+        loop {
+            let (is_fresh, height) = self.freshness();
+            if let Some(live) = self.live(lease).filter(&fits) {
+                return Sought::Found(live);
+            }
+            match first {
+                Some(first) if height > first + 1 => return Sought::Absent,
+                None if is_fresh => first = Some(height),
+                _ => {}
+            }
+            // Only another height can say more: looks are dear, and anybody can ask.
+            tokio::select! {
+                biased;
+                changed = heights.changed() => if changed.is_err() {
+                    return Sought::Unknown;
+                },
+                () = &mut patience => return Sought::Unknown,
+            }
+        }
+    }
+
     /// What runs of the lease.
     pub fn seen(&self, key: LeaseKey) -> Option<SeenLease> {
         self.lock().seen.get(&key).cloned()
@@ -184,11 +234,6 @@ impl Book {
                 return;
             }
         }
-    }
-
-    /// Tells of every change from now on.
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
     }
 
     /// Tells the tenant something. What was just told is not told again.
@@ -273,6 +318,11 @@ pub fn now() -> Time {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::future::{pending, ready};
+
+    use futures::FutureExt;
+
     use super::*;
 
     fn key(number: u64) -> LeaseKey {
@@ -280,6 +330,84 @@ mod tests {
             lease: format!("{number}/1/1").parse().unwrap(),
             creation_height: 9,
         }
+    }
+
+    fn live(number: u64) -> BTreeMap<LeaseId, Live> {
+        let spec = GroupSpec {
+            name: "one".to_owned(),
+            requirements: Default::default(),
+            resources: Vec::new(),
+        };
+        let live = Live {
+            key: key(number),
+            owner: Address([1; 20]),
+            group: 1,
+            commitment: Hash([1; 32]),
+            spec,
+        };
+        BTreeMap::from([(live.key.lease, live)])
+    }
+
+    #[test]
+    fn a_lease_is_absent_only_where_two_newer_heights_show_none() {
+        let book = Book::default();
+        book.note_chain(7, BTreeMap::new());
+        // Patience that is over at once: no newer look came.
+        let stalled = book.seek(key(1).lease, |_| true, ready(()));
+        assert_eq!(stalled.now_or_never(), Some(Sought::Unknown));
+        for (heights, expected) in [
+            (vec![8], Sought::Unknown),
+            (vec![9, 10], Sought::Absent),
+            (vec![12], Sought::Absent),
+            (vec![13], Sought::Unknown),
+        ] {
+            let (over, patience) = futures::channel::oneshot::channel::<()>();
+            let seeking = book.seek(key(1).lease, |_| true, patience.map(drop));
+            let mut seeking = pin!(seeking);
+            assert_eq!(seeking.as_mut().now_or_never(), None);
+            for height in heights {
+                book.note_chain(height, BTreeMap::new());
+            }
+            drop(over);
+            assert_eq!(seeking.now_or_never(), Some(expected));
+        }
+        book.note_chain(14, live(1));
+        let there = book.seek(key(1).lease, |_| true, ready(()));
+        assert!(matches!(there.now_or_never(), Some(Sought::Found(_))));
+    }
+
+    #[test]
+    fn a_book_that_saw_nothing_yet_takes_no_first_look_for_two() {
+        let book = Book::default();
+        let mut seeking = pin!(book.seek(key(1).lease, |_| true, pending()));
+        for height in [7, 8] {
+            assert_eq!(seeking.as_mut().now_or_never(), None);
+            book.note_chain(height, BTreeMap::new());
+        }
+        assert_eq!(seeking.as_mut().now_or_never(), None);
+        book.note_chain(9, BTreeMap::new());
+        assert_eq!(seeking.now_or_never(), Some(Sought::Absent));
+    }
+
+    #[test]
+    fn who_waits_for_a_lease_looks_again_only_at_another_height() {
+        let book = Book::default();
+        book.note_chain(7, live(1));
+        let looks = Cell::new(0);
+        let fits = |_: &Live| {
+            looks.set(looks.get() + 1);
+            false
+        };
+        let mut seeking = pin!(book.seek(key(1).lease, fits, pending()));
+        for _ in 0..3 {
+            assert_eq!(seeking.as_mut().now_or_never(), None);
+            book.note_seen(Vec::new());
+            book.note_chain(7, live(1));
+        }
+        assert_eq!(looks.get(), 1);
+        book.note_chain(8, live(1));
+        assert_eq!(seeking.now_or_never(), None);
+        assert_eq!(looks.get(), 2);
     }
 
     fn tell(book: &Book, number: u64, message: &str) {

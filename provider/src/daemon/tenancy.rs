@@ -11,7 +11,6 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use tokio::sync::{Notify, broadcast};
-use tokio::time::{Instant, timeout_at};
 use welkin_modules::ids::LeaseId;
 use welkin_modules::spec::GroupSpec;
 use welkin_provider_api::channel::{
@@ -23,7 +22,7 @@ use welkin_provider_api::manifest::{GroupManifest, Opening, check_fit, verify};
 use welkin_runtime::types::ChainInfo;
 use welkin_runtime::{Address, Hash};
 
-use super::book::{Book, Live, now};
+use super::book::{Book, Live, Sought, now};
 use super::quotes::Quotes;
 use super::report;
 use crate::backend::{self, Backend, BackendError, ExecInput, ExecOutput, ExecSession};
@@ -82,23 +81,23 @@ fn from_backend(error: BackendError) -> Refusal {
 }
 
 impl Gateway {
-    /// The lease, proven active; waits a little for a look at the chain that knows it. Two blocks after the first look
-    /// it is certain that what the tenant saw before is seen here too.
-    async fn live_when(&self, lease: LeaseId, fits: impl Fn(&Live) -> bool) -> Option<Live> {
-        let deadline = Instant::now() + PATIENCE;
-        let (_, first) = self.book.freshness();
-        let mut changes = self.book.changes();
-        loop {
-            if let Some(live) = self.book.live(lease).filter(|live| fits(live)) {
-                return Some(live);
-            }
-            if self.book.freshness().1 > first.saturating_add(1) {
-                return None;
-            }
-            self.wake.notify_one();
-            if !matches!(timeout_at(deadline, changes.changed()).await, Ok(Ok(()))) {
-                return None;
-            }
+    /// The lease, proven active and as it `fits`, or none where the chain proves that it is not so; waits a little for a
+    /// look at the chain that can tell.
+    async fn live_when(
+        &self,
+        lease: LeaseId,
+        fits: impl Fn(&Live) -> bool,
+    ) -> Result<Option<Live>, Refusal> {
+        // Once: whoever waits here is a stranger still, and every block wakes the loop anyway.
+        self.wake.notify_one();
+        let patience = tokio::time::sleep(PATIENCE);
+        match self.book.seek(lease, fits, patience).await {
+            Sought::Found(live) => Ok(Some(live)),
+            Sought::Absent => Ok(None),
+            Sought::Unknown => Err(refuse(
+                Reason::NotReady,
+                "the provider waits for news from the chain; try again in a moment",
+            )),
         }
     }
 
@@ -241,7 +240,7 @@ impl Tenancy for Gateway {
             now: now(),
         };
         let verified = delegation.verify(&expected).map_err(Refusal::from)?;
-        let live = self.live_when(verified.lease, |_| true).await;
+        let live = self.live_when(verified.lease, |_| true).await?;
         let height = self.require_fresh()?;
         let Some(live) = live else {
             let text = format!(
@@ -281,7 +280,7 @@ impl Tenancy for Gateway {
             .live_when(lease, |live| {
                 verify(&manifest, &opening, &live.commitment).is_ok()
             })
-            .await;
+            .await?;
         let live = match fitting {
             Some(live) => live,
             None => self.live(lease)?,
