@@ -70,6 +70,13 @@ impl Journal {
         pasts
     }
 
+    /// Replaces what is kept of these leases; those of which it could not be, and why. One of them costs the others
+    /// nothing.
+    pub fn keep_each(&self, pasts: &[(LeaseKey, Past)]) -> Vec<(LeaseKey, io::Error)> {
+        let failed = |(key, past): &(LeaseKey, Past)| Some((*key, self.keep(*key, past).err()?));
+        pasts.iter().filter_map(failed).collect()
+    }
+
     /// Replaces what is kept of a lease.
     ///
     /// # Errors
@@ -101,7 +108,8 @@ impl Journal {
         }
     }
 
-    fn path(&self, key: LeaseKey) -> PathBuf {
+    /// The file of a lease.
+    pub fn path(&self, key: LeaseKey) -> PathBuf {
         self.folder.join(format!("{}.json", key.file_name()))
     }
 
@@ -172,6 +180,19 @@ mod tests {
         journal.forget(key(1)).unwrap();
         journal.forget(key(1)).unwrap();
         assert_eq!(journal.read().keys().collect::<Vec<_>>(), [&key(2)]);
+    }
+
+    #[test]
+    fn a_lease_that_cannot_be_kept_costs_the_others_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let journal = Journal::new(home.path().to_owned());
+        std::fs::create_dir(journal.path(key(1)).with_extension("partial")).unwrap();
+        let pasts: Vec<_> = (1..=3).map(|number| (key(number), past(1))).collect();
+        let failed = journal.keep_each(&pasts);
+        let failed: Vec<_> = failed.into_iter().map(|(key, _)| key).collect();
+        assert_eq!(failed, [key(1)]);
+        let kept: Vec<_> = journal.read().into_keys().collect();
+        assert_eq!(kept, [key(2), key(3)]);
     }
 
     #[test]

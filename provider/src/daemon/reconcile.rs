@@ -97,8 +97,8 @@ pub struct Reconciler {
     disk_at: Instant,
     /// The last look at the chain that succeeded.
     last: Option<Leases>,
-    /// Whether what leases went through was kept the last time, so that a failure is told once.
-    is_journal_kept: bool,
+    /// The leases whose past could not be kept the last time, so that a failure is told once.
+    unkept: BTreeSet<LeaseKey>,
 }
 
 impl Parts {
@@ -118,7 +118,7 @@ impl Parts {
             looked_before: false,
             disk_at: now,
             last: None,
-            is_journal_kept: true,
+            unkept: BTreeSet::new(),
         })
     }
 }
@@ -431,20 +431,31 @@ impl Reconciler {
         if unkept.is_empty() {
             return;
         }
-        let keys: Vec<LeaseKey> = unkept.iter().map(|(key, _)| *key).collect();
         let journal = self.parts.journal.clone();
         let keeping = tokio::task::spawn_blocking(move || {
-            let mut each = unkept.iter();
-            each.try_for_each(|(key, past)| journal.keep(*key, past))
+            let failed = journal.keep_each(&unkept);
+            (unkept, failed)
         });
-        let outcome = keeping.await.unwrap_or_else(|error| Err(error.into()));
-        if let Err(error) = &outcome {
-            if self.is_journal_kept {
-                tracing::warn!(target: LOG, %error, "events of leases cannot be kept; a restart of this program will lose them");
+        // Nothing in it panics; if it did, these would be kept with what happens next.
+        let Ok((tried, failed)) = keeping.await else {
+            return;
+        };
+        let failed: BTreeMap<LeaseKey, std::io::Error> = failed.into_iter().collect();
+        for (key, error) in &failed {
+            if !self.unkept.contains(key) {
+                let path = self.parts.journal.path(*key);
+                tracing::warn!(
+                    target: LOG, path = %path.display(), %error,
+                    "events of a lease cannot be kept; a restart of this program will lose them"
+                );
             }
-            self.parts.book.note_unkept(keys);
         }
-        self.is_journal_kept = outcome.is_ok();
+        let tried: BTreeSet<LeaseKey> = tried.into_iter().map(|(key, _)| key).collect();
+        let told = self.parts.book.told();
+        self.unkept
+            .retain(|key| told.contains(key) && !tried.contains(key));
+        self.unkept.extend(failed.keys());
+        self.parts.book.note_unkept(failed.into_keys());
     }
 
     /// Forgets what was kept for leases that are over and of which nothing runs. The same proof is asked for as for
