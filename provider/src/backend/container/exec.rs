@@ -5,20 +5,20 @@ use std::time::Duration;
 
 use bollard::container::LogOutput;
 use bollard::exec::{CreateExecOptions, ResizeExecOptions, StartExecOptions, StartExecResults};
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
-use super::ending;
+use super::ending::{self, EndError};
 use super::engine::{Engine, error};
 use crate::backend::{BackendError, ExecInput, ExecOutput, ExecRequest, ExecSession, LOG};
 
 /// Pieces in each direction that wait before the sender waits.
 const QUEUE: usize = 16;
-/// How often, and how far apart, the engine is asked for a command's exit code: 5 s in all.
-const EXIT_TRIES: u32 = 100;
-const EXIT_PAUSE: Duration = Duration::from_millis(50);
+/// How often, and how far apart, the engine is asked for a command's state: 5 s in all.
+const TRIES: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Starts the command; it runs until it ends or the session's receiver is dropped.
 pub(super) async fn start(
@@ -34,10 +34,13 @@ pub(super) async fn start(
         let outcome = pass_out(output, &to_tenant).await;
         writer.abort();
         match outcome {
-            Passed::All => {
-                let code = command.exit_code().await.map(ExecOutput::Exit);
-                let _ = to_tenant.send(code).await;
-            }
+            Passed::All => match command.exit_code().await {
+                Ok(code) => drop(to_tenant.send(Ok(ExecOutput::Exit(code))).await),
+                // It closed its output and runs on, or the engine lost it: nobody hears it again.
+                Err(cause) => {
+                    tokio::join!(to_tenant.send(Err(cause)).map(drop), command.end());
+                }
+            },
             Passed::NotAll => command.end().await,
         }
     });
@@ -124,23 +127,35 @@ impl Command {
 
     /// The command's exit code. The end of its output comes a little before the engine knows that it ended.
     async fn exit_code(&self) -> Result<i64, BackendError> {
-        for _ in 0..EXIT_TRIES {
-            let seen = self.engine.api.inspect_exec(&self.id).await;
-            let seen = seen.map_err(error)?;
-            match seen.exit_code {
-                Some(code) if seen.running != Some(true) => return Ok(code),
-                _ => tokio::time::sleep(EXIT_PAUSE).await,
-            }
+        patiently(|| self.clone().final_code()).await
+    }
+
+    async fn final_code(self) -> Result<i64, BackendError> {
+        let seen = self.engine.api.inspect_exec(&self.id).await;
+        let seen = seen.map_err(error)?;
+        match seen.exit_code {
+            Some(code) if seen.running != Some(true) => Ok(code),
+            _ => Err(BackendError::Engine(
+                "the command closed its output and did not end, so its exit code is not known"
+                    .to_owned(),
+            )),
         }
-        Err(BackendError::Engine(
-            "the command's exit code is not known".to_owned(),
-        ))
     }
 
     /// Nobody hears it any more.
     pub(super) async fn end(&self) {
-        if let Err(cause) = ending::end(&self.engine, &self.container, &self.id).await {
+        let ended = patiently(|| self.clone().try_end()).await;
+        let ended = ended.unwrap_or_else(|cause| Err(cause.into()));
+        if let Err(cause) = ended {
             tracing::warn!(target: LOG, %cause, container = self.container, "a command runs on without its tenant");
+        }
+    }
+
+    /// Fails as a whole where the engine does, which may pass.
+    async fn try_end(self) -> Result<Result<(), EndError>, BackendError> {
+        match ending::end(&self.engine, &self.container, &self.id).await {
+            Err(EndError::Engine(cause)) => Err(cause),
+            ended => Ok(ended),
         }
     }
 
@@ -152,6 +167,22 @@ impl Command {
         let resized = self.engine.api.resize_exec(&self.id, options).await;
         resized.map_err(error)
     }
+}
+
+/// Asks until there is an answer, or 5 s are over: an engine that was started again answers in a moment.
+async fn patiently<T, F>(mut ask: impl FnMut() -> F) -> Result<T, BackendError>
+where
+    F: Future<Output = Result<T, BackendError>>,
+{
+    for _ in 1..TRIES {
+        match ask().await {
+            Err(BackendError::Unreachable(_) | BackendError::Engine(_)) => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            answer => return answer,
+        }
+    }
+    ask().await
 }
 
 /// How the passing on of output ended.
@@ -181,5 +212,32 @@ async fn pass_out(
         if to_tenant.send(piece).await.is_err() || is_failed {
             return Passed::NotAll;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_engine_that_fails_is_asked_again_and_one_that_answers_is_not() {
+        let mut answers = vec![
+            Ok(7),
+            Err(BackendError::Engine("starting".to_owned())),
+            Err(BackendError::Unreachable("gone".to_owned())),
+        ];
+        let answer = patiently(|| ready(answers.pop().unwrap())).await;
+        assert_eq!(answer.unwrap(), 7);
+        let mut count = 0;
+        let gone = patiently(|| {
+            count += 1;
+            ready(Err::<(), _>(BackendError::Missing(
+                "the command".to_owned(),
+            )))
+        });
+        assert!(matches!(gone.await, Err(BackendError::Missing(_))));
+        assert_eq!(count, 1);
     }
 }
