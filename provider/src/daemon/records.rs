@@ -169,7 +169,7 @@ mod tests {
         let leases = [live(1), live(2)];
         for lease in &leases {
             manifests
-                .accept(lease.key, lease.commitment, &kept)
+                .accept(lease.key, lease.commitment, &kept, || true)
                 .unwrap();
         }
         let mut records = Records::new(manifests.clone());

@@ -153,8 +153,13 @@ impl Gateway {
     fn accept(&self, live: &Live, kept: Kept) -> Result<Hash, Refusal> {
         let lease = live.key.lease;
         self.check_manifest(live, &kept.manifest, &kept.opening)?;
-        self.manifests
-            .accept(live.key, live.commitment, &kept)
+        let is_wanted = || {
+            let now = self.book.live(lease);
+            now.is_some_and(|now| (now.key, now.commitment) == (live.key, live.commitment))
+        };
+        let accepted = self
+            .manifests
+            .accept(live.key, live.commitment, &kept, is_wanted)
             .map_err(|error| {
                 tracing::error!(target: super::LOG, %error, %lease, "a manifest could not be kept");
                 refuse(
@@ -162,6 +167,13 @@ impl Gateway {
                     "the provider could not keep the manifest; try again later",
                 )
             })?;
+        if accepted.is_none() {
+            self.live(lease)?;
+            return Err(refuse(
+                Reason::WrongCommitment,
+                "the deployment was updated while its manifest was sent; send the newer manifest",
+            ));
+        }
         let text = format!("manifest {} was accepted", live.commitment);
         self.book
             .tell(live.key, Severity::Normal, "manifest-accepted", None, text);

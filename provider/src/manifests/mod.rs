@@ -178,8 +178,9 @@ impl Manifests {
             .map_err(|_| damaged())
     }
 
-    /// Keeps a newly accepted version; from then on it is the accepted one. Where the state was damaged this begins a new
-    /// one: that is how a tenant who sends again mends it.
+    /// Keeps a newly accepted version, if it still `is_wanted`; from then on it is the accepted one. That is asked when
+    /// nothing else can be accepted any more in between: of two versions the one sent first may be the last to come here.
+    /// Where the state was damaged this begins a new one: that is how a tenant who sends again mends it.
     ///
     /// # Errors
     /// [`ManifestsError::Io`]; what was kept before is then still whole.
@@ -188,8 +189,12 @@ impl Manifests {
         key: LeaseKey,
         version: Hash,
         kept: &Kept,
-    ) -> Result<Versions, ManifestsError> {
+        is_wanted: impl FnOnce() -> bool,
+    ) -> Result<Option<Versions>, ManifestsError> {
         let _changing = self.changing();
+        if !is_wanted() {
+            return Ok(None);
+        }
         let folder = self.lease_folder(key);
         fs::create_dir_all(&folder).map_err(|source| io(&folder, source))?;
         let plain =
@@ -203,7 +208,7 @@ impl Manifests {
         versions.accepted = Some(version);
         // A tenant who sends a failed version again wants it tried again.
         versions.failed.take_if(|failed| failed.version == version);
-        self.replace(key, versions)
+        self.replace(key, versions).map(Some)
     }
 
     /// Notes that a version runs well; that it failed before is over.

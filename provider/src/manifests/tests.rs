@@ -44,12 +44,35 @@ fn kept(text: &str) -> Kept {
 }
 
 #[test]
+fn a_version_that_is_not_wanted_any_more_when_its_turn_comes_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path(), 1);
+    let second = store
+        .accept(key(1), version(2), &kept("two"), || true)
+        .unwrap();
+    let late = store.accept(key(1), version(1), &kept("one"), || {
+        assert!(
+            store.change.try_lock().is_err(),
+            "nothing is accepted in between"
+        );
+        false
+    });
+    assert_eq!(late.unwrap(), None);
+    assert_eq!(Some(store.versions(key(1)).unwrap()), second);
+    assert!(store.get(key(1), version(1)).unwrap().is_none());
+}
+
+#[test]
 fn what_was_kept_is_there_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let first = store(folder.path(), 1);
-    first.accept(key(1), version(1), &kept("one")).unwrap();
+    first
+        .accept(key(1), version(1), &kept("one"), || true)
+        .unwrap();
     first.note_good(key(1), version(1)).unwrap();
-    first.accept(key(1), version(2), &kept("two")).unwrap();
+    first
+        .accept(key(1), version(2), &kept("two"), || true)
+        .unwrap();
     let failure = Failure {
         version: version(2),
         cause: "it ended with code 1".to_owned(),
@@ -76,7 +99,9 @@ fn only_the_versions_that_are_named_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path(), 1);
     for byte in 1..=5 {
-        store.accept(key(1), version(byte), &kept("text")).unwrap();
+        store
+            .accept(key(1), version(byte), &kept("text"), || true)
+            .unwrap();
         store.note_good(key(1), version(byte)).unwrap();
     }
     let files = fs::read_dir(folder.path().join("1-1-1@57"))
@@ -89,7 +114,9 @@ fn only_the_versions_that_are_named_are_kept() {
 fn a_version_that_failed_and_is_sent_again_is_tried_again() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path(), 1);
-    store.accept(key(1), version(1), &kept("one")).unwrap();
+    store
+        .accept(key(1), version(1), &kept("one"), || true)
+        .unwrap();
     store
         .note_failed(
             key(1),
@@ -101,9 +128,9 @@ fn a_version_that_failed_and_is_sent_again_is_tried_again() {
         .unwrap();
     assert_eq!(
         store
-            .accept(key(1), version(1), &kept("one"))
+            .accept(key(1), version(1), &kept("one"), || true)
             .unwrap()
-            .failed,
+            .and_then(|versions| versions.failed),
         None
     );
 }
@@ -112,7 +139,7 @@ fn a_version_that_failed_and_is_sent_again_is_tried_again() {
 fn nothing_of_a_manifest_can_be_read_on_the_disk() {
     let folder = tempfile::tempdir().unwrap();
     store(folder.path(), 1)
-        .accept(key(1), version(1), &kept("CANARY-in-a-variable"))
+        .accept(key(1), version(1), &kept("CANARY-in-a-variable"), || true)
         .unwrap();
     for entry in fs::read_dir(folder.path().join("1-1-1@57"))
         .unwrap()
@@ -130,8 +157,12 @@ fn nothing_of_a_manifest_can_be_read_on_the_disk() {
 fn a_file_opens_only_where_it_was_sealed_for() {
     let folder = tempfile::tempdir().unwrap();
     let first = store(folder.path(), 1);
-    first.accept(key(1), version(1), &kept("one")).unwrap();
-    first.accept(key(2), version(1), &kept("two")).unwrap();
+    first
+        .accept(key(1), version(1), &kept("one"), || true)
+        .unwrap();
+    first
+        .accept(key(2), version(1), &kept("two"), || true)
+        .unwrap();
     fs::copy(
         first.sealed_path(key(2), version(1)),
         first.sealed_path(key(1), version(1)),
@@ -154,7 +185,7 @@ proptest! {
     fn a_changed_file_is_refused(at in any::<prop::sample::Index>(), flip in 1u8..=255) {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path(), 1);
-        store.accept(key(1), version(1), &kept("one")).unwrap();
+        store.accept(key(1), version(1), &kept("one"), || true).unwrap();
         let path = store.sealed_path(key(1), version(1));
         let mut bytes = fs::read(&path).unwrap();
         let at = at.index(bytes.len());
@@ -168,7 +199,9 @@ proptest! {
 fn a_version_that_runs_after_all_did_not_fail() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path(), 1);
-    store.accept(key(1), version(1), &kept("one")).unwrap();
+    store
+        .accept(key(1), version(1), &kept("one"), || true)
+        .unwrap();
     let failure = |byte| Failure {
         version: version(byte),
         cause: "the registry did not answer".to_owned(),
@@ -178,7 +211,9 @@ fn a_version_that_runs_after_all_did_not_fail() {
     let ran = store.note_good(key(1), version(1)).unwrap();
     assert_eq!(ran.failed, None);
 
-    store.accept(key(1), version(2), &kept("two")).unwrap();
+    store
+        .accept(key(1), version(2), &kept("two"), || true)
+        .unwrap();
     let failed = store.note_failed(key(1), failure(2)).unwrap();
     assert_eq!(
         failed.wanted(),
@@ -193,7 +228,9 @@ fn a_version_that_runs_after_all_did_not_fail() {
 fn sending_again_mends_a_damaged_state() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path(), 1);
-    store.accept(key(1), version(1), &kept("one")).unwrap();
+    store
+        .accept(key(1), version(1), &kept("one"), || true)
+        .unwrap();
     std::fs::write(store.lease_folder(key(1)).join("state.json"), "{").unwrap();
     assert!(matches!(
         store.versions(key(1)),
@@ -203,7 +240,9 @@ fn sending_again_mends_a_damaged_state() {
         store.note_good(key(1), version(1)).is_err(),
         "nothing is made up"
     );
-    store.accept(key(1), version(1), &kept("one")).unwrap();
+    store
+        .accept(key(1), version(1), &kept("one"), || true)
+        .unwrap();
     assert_eq!(store.versions(key(1)).unwrap().accepted, Some(version(1)));
 }
 
@@ -211,7 +250,9 @@ fn sending_again_mends_a_damaged_state() {
 fn a_version_that_is_accepted_while_another_is_judged_is_not_lost() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path(), 1);
-    store.accept(key(1), version(0), &kept("zero")).unwrap();
+    store
+        .accept(key(1), version(0), &kept("zero"), || true)
+        .unwrap();
     let is_over = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -220,7 +261,9 @@ fn a_version_that_is_accepted_while_another_is_judged_is_not_lost() {
             }
         });
         let lost = (1..=100).find(|byte| {
-            store.accept(key(1), version(*byte), &kept("new")).unwrap();
+            store
+                .accept(key(1), version(*byte), &kept("new"), || true)
+                .unwrap();
             let named = store.versions(key(1)).unwrap().accepted;
             let is_kept = store.get(key(1), version(*byte)).unwrap().is_some();
             named != Some(version(*byte)) || !is_kept
