@@ -6,11 +6,15 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// More datagrams than the system queues for a socket (212,992 bytes, and no datagram counts for fewer than 256).
+const MAX_QUEUED: usize = 1_024;
 
 /// Where a replica takes connections or datagrams.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,8 +55,23 @@ impl Replica {
         let socket = UdpSocket::bind(any).await?;
         socket.bind_device(self.interface.as_ref().map(String::as_bytes))?;
         socket.connect(self.address).await?;
+        drain(&socket)?;
         Ok(socket)
     }
+}
+
+/// Drops what strangers sent before the socket was connected: it is queued still, and would be taken for the replica's,
+/// which has not been spoken to yet and has nothing to say.
+fn drain(socket: &UdpSocket) -> io::Result<()> {
+    for _ in 0..MAX_QUEUED {
+        // Not by tokio's `try_recv`, which knows of nothing before its driver has seen the socket.
+        match rustix::net::recv(socket, &mut [0u8; 1], RecvFlags::DONTWAIT) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(Errno::WOULDBLOCK) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(io::Error::other("the socket is flooded with datagrams"))
 }
 
 #[cfg(test)]
@@ -81,5 +100,22 @@ mod tests {
         ] {
             assert_eq!(error.raw_os_error(), Some(19), "ENODEV: {error}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_strangers_sent_before_is_not_taken_for_the_replicas() {
+        let replica = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        for _ in 0..3 {
+            stranger.send_to(b"forged", address).await.unwrap();
+        }
+        socket.connect(replica.local_addr().unwrap()).await.unwrap();
+        drain(&socket).unwrap();
+        replica.send_to(b"own", address).await.unwrap();
+        let mut heard = [0; 16];
+        let length = socket.recv(&mut heard).await.unwrap();
+        assert_eq!(&heard[..length], b"own");
     }
 }
