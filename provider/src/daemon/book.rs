@@ -144,6 +144,20 @@ impl Book {
         self.changed.send_modify(|count| *count += 1);
     }
 
+    /// Forgets how often replicas of the lease were started again that are neither wanted nor there.
+    pub fn note_wanted(&self, key: LeaseKey, is_wanted: impl Fn(&str, u32) -> bool) {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        let Some(story) = inner.stories.get_mut(&key) else {
+            return;
+        };
+        let there = inner.seen.get(&key);
+        let there = there.map_or(&[][..], |seen| &seen.replicas[..]);
+        if story.past.restarts.retain(there, is_wanted) {
+            inner.unkept.insert(key);
+        }
+    }
+
     /// Notes how the world reaches the leases.
     pub fn note_opened(&self, opened: BTreeMap<LeaseKey, Vec<Opened>>) {
         self.lock().opened = opened;
@@ -324,6 +338,7 @@ mod tests {
     use futures::FutureExt;
 
     use super::*;
+    use crate::backend::{ReplicaState, Run, SeenReplica};
 
     fn key(number: u64) -> LeaseKey {
         LeaseKey {
@@ -428,6 +443,38 @@ mod tests {
         tell(&book, 1, &format!("a{}", "é".repeat(MAX_MESSAGE_BYTES)));
         let (events, _) = book.events(key(1));
         assert_eq!(events[MAX_EVENTS - 1].message.len(), MAX_MESSAGE_BYTES - 1);
+    }
+
+    #[test]
+    fn a_replica_that_is_not_wanted_any_more_is_not_kept() {
+        let book = Book::default();
+        let run = Run {
+            id: "x".to_owned(),
+            started: None,
+            restarts: 3,
+        };
+        let replica = SeenReplica {
+            service: "web".to_owned(),
+            replica: 1,
+            fingerprint: "a".to_owned(),
+            version: Hash([1; 32]),
+            state: ReplicaState::Running,
+            address: None,
+            run,
+        };
+        let seen = |replicas| SeenLease {
+            key: key(1),
+            replicas,
+            interface: None,
+        };
+        book.note_seen(vec![seen(vec![replica])]);
+        book.note_seen(vec![seen(Vec::new())]);
+        assert_eq!(book.take_unkept().len(), 1);
+        book.note_wanted(key(1), |_, number| number < 2);
+        assert_eq!(book.take_unkept(), []);
+        assert_eq!(book.restarts(key(1), "web", 2), 3);
+        book.note_wanted(key(1), |_, number| number < 1);
+        assert_eq!(book.take_unkept(), [(key(1), Past::default())]);
     }
 
     #[test]

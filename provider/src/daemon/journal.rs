@@ -20,8 +20,9 @@ use crate::backend::LeaseKey;
 pub const MAX_EVENTS: usize = 100;
 /// The longest message of an event, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 1_024;
-/// The longest file: as many events as are kept, of the longest messages, every byte escaped.
-const MAX_FILE_BYTES: u64 = 1 << 20;
+/// The longest file: as many events as are kept, of the longest messages, every byte escaped, and as many replicas as are
+/// counted, of some 300 bytes each.
+const MAX_FILE_BYTES: u64 = 2 << 20;
 
 /// What one lease went through.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,6 +130,7 @@ fn read_one(path: &Path) -> io::Result<Past> {
     while past.events.len() > MAX_EVENTS {
         past.events.pop_front();
     }
+    past.restarts.cut();
     Ok(past)
 }
 

@@ -246,6 +246,16 @@ impl Reconciler {
                 .book
                 .tell(key, Severity::Warning, "damaged", None, text.into());
         }
+        for live in leases.live.values() {
+            // Where the version that should run cannot be read, nothing is known of what is wanted.
+            if let Some(known) = known
+                .get(&live.key.lease)
+                .filter(|one| one.accepted.is_some())
+            {
+                let is_wanted = |service: &str, replica| known.has_replica(service, replica);
+                self.parts.book.note_wanted(live.key, is_wanted);
+            }
+        }
         known
     }
 

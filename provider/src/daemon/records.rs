@@ -37,6 +37,13 @@ pub struct Known {
 }
 
 impl Known {
+    /// Whether a version that may run has this replica.
+    pub fn has_replica(&self, service: &str, replica: u32) -> bool {
+        let both = [&self.accepted, &self.last_good].into_iter().flatten();
+        let mut services = both.flat_map(|one| &one.spec.services);
+        services.any(|one| one.name == service && replica < one.replicas)
+    }
+
     /// The version of that name.
     pub fn version(&self, version: Hash) -> Option<&Arc<Runnable>> {
         let mut both = [&self.accepted, &self.last_good].into_iter().flatten();

@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::{ReplicaState, Run, SeenReplica};
 
+/// Replicas of one lease that are counted: those of the largest group of the chain's first rules (20 units of 50), twice,
+/// since an update has both versions.
+const MAX_SLOTS: usize = 2 * 20 * 50;
+
 /// The counts of one lease.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -63,20 +67,38 @@ impl Restarts {
     }
 
     fn note_one(&mut self, replica: &SeenReplica) {
+        let has_room = self.0.len() < MAX_SLOTS;
         match self.0.iter_mut().find(|slot| slot.is_of(replica)) {
             Some(slot) => {
                 let again = again(&slot.run, &replica.run);
                 slot.total = slot.total.saturating_add(again);
                 slot.run = replica.run.clone();
             }
-            None => self.0.push(Slot {
+            None if has_room => self.0.push(Slot {
                 service: replica.service.clone(),
                 replica: replica.replica,
                 fingerprint: replica.fingerprint.clone(),
                 run: replica.run.clone(),
                 total: replica.run.restarts,
             }),
+            // What is not wanted any more goes when that is noted, and makes room.
+            None => {}
         }
+    }
+
+    /// Forgets the replicas that are neither wanted nor there; whether there were any.
+    pub fn retain(&mut self, seen: &[SeenReplica], is_wanted: impl Fn(&str, u32) -> bool) -> bool {
+        let before = self.0.len();
+        self.0.retain(|slot| {
+            is_wanted(&slot.service, slot.replica)
+                || seen.iter().any(|replica| slot.is_beside(replica))
+        });
+        self.0.len() != before
+    }
+
+    /// Forgets what is beyond the bound: it was not counted here.
+    pub fn cut(&mut self) {
+        self.0.truncate(MAX_SLOTS);
     }
 
     /// How often the first `replicas` replicas of a service were started again, together.
@@ -198,5 +220,49 @@ mod tests {
         assert_eq!(restarts.of("db", 2), 0);
         let text = serde_json::to_string(&restarts).unwrap();
         assert_eq!(serde_json::from_str::<Restarts>(&text).unwrap(), restarts);
+    }
+
+    #[test]
+    fn what_is_neither_wanted_nor_there_is_forgotten_and_nothing_else() {
+        let named = |service: &str, number| SeenReplica {
+            service: service.to_owned(),
+            replica: number,
+            ..replica("x", 1, 2)
+        };
+        let all = [
+            named("web", 0),
+            named("web", 1),
+            named("old", 0),
+            named("old", 1),
+        ];
+        let mut restarts = Restarts::default();
+        assert!(restarts.note(&all));
+        let is_wanted = |service: &str, number| (service, number) == ("web", 0);
+        assert!(!restarts.retain(&all, is_wanted));
+        // The one that is wanted is gone just now, one that is not is there still.
+        assert!(restarts.retain(&[named("old", 1)], is_wanted));
+        assert!(!restarts.retain(&[named("old", 1)], is_wanted));
+        assert_eq!((restarts.of("web", 2), restarts.of("old", 2)), (2, 2));
+        assert!(restarts.retain(&[], is_wanted));
+        assert_eq!((restarts.of("web", 2), restarts.of("old", 2)), (2, 0));
+    }
+
+    #[test]
+    fn there_is_a_bound_and_who_is_counted_already_is_counted_on() {
+        let mut restarts = Restarts::default();
+        for number in 0..=MAX_SLOTS as u32 {
+            let seen = |restarts| SeenReplica {
+                replica: number,
+                ..replica("x", 1, restarts)
+            };
+            restarts.note_one(&seen(0));
+            restarts.note_one(&seen(1));
+        }
+        assert_eq!(restarts.0.len(), MAX_SLOTS);
+        assert_eq!(restarts.of("web", u32::MAX), MAX_SLOTS as u32);
+        let more = restarts.0[0].clone();
+        restarts.0.push(more);
+        restarts.cut();
+        assert_eq!(restarts.0.len(), MAX_SLOTS);
     }
 }
