@@ -163,14 +163,14 @@ impl Reconciler {
     }
 
     async fn round(&mut self, done: &mpsc::Sender<Done>) -> Result<(), RoundError> {
-        let seen = self.parts.backend.observe().await?;
-        self.parts.book.note_seen(seen.clone());
+        let observed = self.parts.backend.observe().await;
+        if let Ok(seen) = &observed {
+            self.parts.book.note_seen(seen.clone());
+        }
         let highest_height = self.highest_height();
-        let looked = self
-            .parts
-            .looker
-            .leases(seen.iter().map(|lease| lease.key.lease))
-            .await;
+        // Though the engine does not answer: what the chain says is for tenants too.
+        let there = observed.iter().flatten().map(|lease| lease.key.lease);
+        let looked = self.parts.looker.leases(there).await;
         let (leases, failure) = match looked {
             Ok(leases) => {
                 self.parts
@@ -186,6 +186,7 @@ impl Reconciler {
                 None => return Err(error.into()),
             },
         };
+        let seen = observed?;
 
         let known = self.known(&leases);
         let records = self.planned_records(&known);
