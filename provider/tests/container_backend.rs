@@ -440,28 +440,6 @@ async fn a_command_and_what_it_started_end_when_nobody_hears_it_any_more() {
 }
 
 #[tokio::test]
-async fn a_command_that_closes_its_output_and_runs_on_is_ended() {
-    let Some(engine) = Engine::start() else {
-        return;
-    };
-    let backend = engine.backend(1).await;
-    backend.apply(&lease(1)).await.unwrap();
-    let line = "sleep 4000 > /dev/null 2>&1 & echo started; exec > /dev/null 2>&1; wait";
-    let request = ExecRequest {
-        service: "web".to_owned(),
-        replica: 0,
-        command: ["sh", "-c", line].map(str::to_owned).to_vec(),
-        tty: None,
-    };
-    let mut session = backend.exec(key(1), request).await.unwrap();
-    session.output.recv().await.unwrap().unwrap();
-    let processes = command_on_the_host(&engine);
-    // Its tenant hears on: this is not the end of a session.
-    have_ended(processes).await;
-    while session.output.recv().await.is_some() {}
-}
-
-#[tokio::test]
 async fn logs_come_with_their_service_and_follow() {
     let Some(engine) = Engine::start() else {
         return;

@@ -33,16 +33,7 @@ pub(super) async fn start(
     tokio::spawn(async move {
         let outcome = pass_out(output, &to_tenant).await;
         writer.abort();
-        match outcome {
-            Passed::All => match command.exit_code().await {
-                Ok(code) => drop(to_tenant.send(Ok(ExecOutput::Exit(code))).await),
-                // It closed its output and runs on, or the engine lost it: nobody hears it again.
-                Err(cause) => {
-                    tokio::join!(to_tenant.send(Err(cause)).map(drop), command.end());
-                }
-            },
-            Passed::NotAll => command.end().await,
-        }
+        command.finish(outcome, &to_tenant).await;
     });
     Ok(ExecSession {
         input: to_command,
@@ -59,6 +50,7 @@ pub(super) struct Command {
 }
 
 type FromCommand = BoxStream<'static, Result<LogOutput, bollard::errors::Error>>;
+type ToTenant = mpsc::Sender<Result<ExecOutput, BackendError>>;
 type IntoCommand = Pin<Box<dyn AsyncWrite + Send>>;
 
 impl Command {
@@ -123,6 +115,20 @@ impl Command {
             }
         }
         let _ = input.shutdown().await;
+    }
+
+    /// What is left to do when no more output is passed on.
+    async fn finish(&self, passed: Passed, to_tenant: &ToTenant) {
+        match passed {
+            Passed::All => match self.exit_code().await {
+                Ok(code) => drop(to_tenant.send(Ok(ExecOutput::Exit(code))).await),
+                // It closed its output and runs on, or the engine lost it: nobody hears it again.
+                Err(cause) => {
+                    tokio::join!(to_tenant.send(Err(cause)).map(drop), self.end());
+                }
+            },
+            Passed::NotAll => self.end().await,
+        }
     }
 
     /// The command's exit code. The end of its output comes a little before the engine knows that it ended.
@@ -193,10 +199,7 @@ enum Passed {
     NotAll,
 }
 
-async fn pass_out(
-    mut output: FromCommand,
-    to_tenant: &mpsc::Sender<Result<ExecOutput, BackendError>>,
-) -> Passed {
+async fn pass_out(mut output: FromCommand, to_tenant: &ToTenant) -> Passed {
     loop {
         let piece = tokio::select! {
             piece = output.next() => piece,
@@ -218,8 +221,57 @@ async fn pass_out(
 #[cfg(test)]
 mod tests {
     use std::future::ready;
+    use std::os::unix::process::ExitStatusExt;
+
+    use bollard::{API_DEFAULT_VERSION, Docker};
+    use tokio::io::AsyncReadExt;
+    use tokio::net::UnixListener;
 
     use super::*;
+    use crate::backend::container::spec::Dialect;
+    use crate::backend::{Inventory, Isolation};
+
+    /// Answers every request with this.
+    async fn engine_that_says(listener: UnixListener, body: String) {
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length";
+        let answer = format!("{head}: {}\r\n\r\n{body}", body.len());
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            while matches!(stream.read(&mut [0; 4096]).await, Ok(length) if length > 0) {
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_command_whose_output_ended_and_that_runs_on_is_ended() {
+        let mut process = std::process::Command::new("setsid")
+            .args(["sleep", "4000"])
+            .spawn()
+            .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("api.sock");
+        let says = format!(r#"{{"ID":"e","Running":true,"Pid":{}}}"#, process.id());
+        let listener = UnixListener::bind(&socket).unwrap();
+        tokio::spawn(engine_that_says(listener, says));
+        let api = Docker::connect_with_unix(&socket.to_string_lossy(), 5, API_DEFAULT_VERSION);
+        let engine = Engine {
+            api: api.unwrap(),
+            socket,
+            dialect: Dialect::Docker,
+            isolation: Isolation::Restricted,
+            inventory: Inventory {
+                cpu_millis: 0,
+                memory_bytes: 0,
+            },
+        };
+        // What is in the name of the control group of every process here.
+        let command = Command::of(&engine, ":", "e".to_owned());
+        let (to_tenant, mut from_command) = mpsc::channel(1);
+        command.finish(Passed::All, &to_tenant).await;
+        assert!(from_command.recv().await.unwrap().is_err());
+        assert_eq!(process.wait().unwrap().signal(), Some(1));
+    }
 
     #[tokio::test]
     async fn an_engine_that_fails_is_asked_again_and_one_that_answers_is_not() {
