@@ -272,6 +272,13 @@ impl Ctx<'_> {
         Ok(())
     }
 
+    /// Whether this stands under `key`: for checks that only some builds make, so it costs no gas.
+    pub(crate) fn holds(&self, key: &[u8], value: &[u8]) -> bool {
+        let below = || self.state.get(key).ok().flatten();
+        let found = self.overlay.get(key).cloned().unwrap_or_else(below);
+        found.is_some_and(|found| found == value)
+    }
+
     /// Counts the bytes that were touched.
     fn charge(&self, bytes: usize) -> Result<()> {
         self.charge_gas((bytes as u64).saturating_mul(GAS_PER_BYTE))

@@ -90,8 +90,8 @@ impl Overlay {
     ) -> Result<Vec<Pair>, StateError> {
         let mut rows = Vec::new();
         let mut start = from.to_vec();
+        let mut wanted = limit;
         while rows.len() < limit && start.as_slice() < to {
-            let wanted = limit - rows.len();
             let below = base.range(&start, to, wanted)?;
             // A full answer may have more behind it: only what lies before its end is known.
             let next = match below.last() {
@@ -100,6 +100,9 @@ impl Overlay {
             };
             self.merge(below, &start, &next, &mut rows);
             start = next;
+            // What was removed since stands together more often than not, as what was due does: each
+            // look is twice as far, and few suffice.
+            wanted = wanted.saturating_mul(2);
         }
         rows.truncate(limit);
         Ok(rows)

@@ -67,22 +67,53 @@ pub fn open(
 
 /// Settles an account before something is done with it. Refused past its end.
 pub fn touch(ctx: &mut Ctx, deployment: DeploymentId) -> Result<Account> {
-    let account = settled(ctx, deployment)?;
+    let account = settled(ctx, &mut Rules::read(ctx)?, deployment)?;
     if account.has_ended(ctx.time()) {
         return Err(Error::Closing.because(format!("deployment {deployment}")));
     }
     Ok(account)
 }
 
+/// What one has to know to bring accounts up: the same for all that a block wakes, and read once
+/// for them.
+pub(super) struct Rules {
+    pub(super) params: Params,
+    /// From where the backlog was looked through, and the first time found there. It holds for all
+    /// times between; the backlog changes only after all accounts of a block.
+    seen: Option<(Time, Option<Time>)>,
+}
+
+impl Rules {
+    pub(super) fn read(ctx: &Ctx) -> Result<Rules> {
+        let params = PARAMS.get_or_default(ctx)?;
+        Ok(Rules { params, seen: None })
+    }
+
+    /// The time of the first block at or past `due`, which is at or before the running block. Blocks
+    /// that left due accounts over are on record; without one it is the running block.
+    fn first_block_at_or_past(&mut self, ctx: &Ctx, due: Time) -> Result<Time> {
+        let first = match self.seen {
+            Some((from, first)) if from <= due && first.is_none_or(|first| due <= first) => first,
+            _ => {
+                let before = due.0.checked_sub(1).map(Time);
+                let page = BACKLOG.page(ctx, before.as_ref(), 1)?;
+                let first = page.first().map(|(time, ())| *time);
+                self.seen = Some((due, first));
+                first
+            }
+        };
+        Ok(first.unwrap_or(ctx.time()))
+    }
+}
+
 /// Brings an account up to the running block and stores it.
-fn settled(ctx: &mut Ctx, deployment: DeploymentId) -> Result<Account> {
+fn settled(ctx: &mut Ctx, rules: &mut Rules, deployment: DeploymentId) -> Result<Account> {
     let stored = existing(ctx, deployment)?;
-    let params = PARAMS.get_or_default(ctx)?;
-    let account = brought_up(ctx, &params, stored.clone())?;
+    let account = brought_up(ctx, rules, stored.clone())?;
     if account == stored {
         return Ok(account);
     }
-    ACCOUNTS.insert(ctx, &deployment, &account)?;
+    ACCOUNTS.replace(ctx, &deployment, &stored, &account)?;
     if account.state != stored.state {
         let due = account.settled_at;
         let closes_at = account.closes_at.unwrap_or(due);
@@ -105,22 +136,14 @@ fn existing(ctx: &Ctx, deployment: DeploymentId) -> Result<Account> {
 }
 
 /// An account as it stands at the running block: settled, and exhausted if it was due.
-pub(super) fn brought_up(ctx: &Ctx, params: &Params, mut account: Account) -> Result<Account> {
+pub(super) fn brought_up(ctx: &Ctx, rules: &mut Rules, mut account: Account) -> Result<Account> {
     let now = ctx.time();
     account.accrue(now)?;
     if account.is_due(now) {
-        let at = first_block_at_or_past(ctx, account.settled_at)?;
-        account.exhaust(at, params.grace_nanos());
+        let at = rules.first_block_at_or_past(ctx, account.settled_at)?;
+        account.exhaust(at, rules.params.grace_nanos());
     }
     Ok(account)
-}
-
-/// The time of the first block at or past `due`, which is at or before the running block. Blocks
-/// that left due accounts over are on record; without one it is the running block.
-fn first_block_at_or_past(ctx: &Ctx, due: Time) -> Result<Time> {
-    let before = due.0.checked_sub(1).map(Time);
-    let first = BACKLOG.page(ctx, before.as_ref(), 1)?;
-    Ok(first.first().map_or(ctx.time(), |(time, ())| *time))
 }
 
 /// Stores an account after a change of what it holds or pays.
@@ -161,7 +184,7 @@ pub(super) fn deposit(ctx: &mut Ctx, deployment: DeploymentId, amount: Amount) -
 /// What anybody may do for an account: what a block would do, had it room.
 pub(super) fn settle(ctx: &mut Ctx, deployment: DeploymentId) -> Result<()> {
     ctx.sender()?;
-    advance(ctx, deployment).map(drop)
+    advance(ctx, &mut Rules::read(ctx)?, deployment).map(drop)
 }
 
 pub(super) fn withdraw(ctx: &mut Ctx, lease: LeaseId) -> Result<()> {
@@ -298,7 +321,7 @@ fn end_payment(ctx: &mut Ctx, lease: LeaseId, account: &mut Account) -> Result<(
 /// The one way in which an account ends: `leases`, all that it still pays, get what they earned,
 /// the owner gets the rest. Called by the deployment, as a part of its own end.
 pub fn close(ctx: &mut Ctx, deployment: DeploymentId, leases: &[LeaseId]) -> Result<()> {
-    let mut account = settled(ctx, deployment)?;
+    let mut account = settled(ctx, &mut Rules::read(ctx)?, deployment)?;
     for lease in leases {
         end_payment(ctx, *lease, &mut account)?;
     }
@@ -340,8 +363,8 @@ pub fn prune(ctx: &mut Ctx, deployment: DeploymentId) -> Result<()> {
 
 /// Does for one account what time has brought: settles it, exhausts it, ends it with its
 /// deployment. Returns the work that it was: one, and one for each group that ended.
-fn advance(ctx: &mut Ctx, deployment: DeploymentId) -> Result<u32> {
-    let account = settled(ctx, deployment)?;
+fn advance(ctx: &mut Ctx, rules: &mut Rules, deployment: DeploymentId) -> Result<u32> {
+    let account = settled(ctx, rules, deployment)?;
     if !account.has_ended(ctx.time()) {
         return Ok(1);
     }
@@ -354,14 +377,17 @@ fn advance(ctx: &mut Ctx, deployment: DeploymentId) -> Result<u32> {
 pub(super) fn wake(ctx: &mut Ctx) {
     ctx.attempt("wake escrow accounts", |ctx| {
         let now = ctx.time();
-        let mut room = PARAMS.get_or_default(ctx)?.work_per_block;
+        let mut rules = Rules::read(ctx)?;
+        let mut room = rules.params.work_per_block;
         let mut failed = 0;
         for (_, deployment) in WAKES.up_to(ctx, &now, room as usize)? {
             if room == 0 {
                 break;
             }
             // One account that cannot be advanced must not keep the others waiting.
-            match ctx.attempt("advance an escrow account", |ctx| advance(ctx, deployment)) {
+            match ctx.attempt("advance an escrow account", |ctx| {
+                advance(ctx, &mut rules, deployment)
+            }) {
                 Some(work) => room = room.saturating_sub(work),
                 None => {
                     room -= 1;

@@ -2,7 +2,7 @@
 
 use welkin_runtime::{Ctx, Result};
 
-use super::calls::brought_up;
+use super::calls::{Rules, brought_up};
 use super::state::{ACCOUNTS, PARAMS, PAYMENTS};
 use super::types::{Account, AccountState, AccountView, Answer, Payment, PaymentView, Query};
 use crate::ids::{DeploymentId, LeaseId};
@@ -49,10 +49,10 @@ pub(super) fn answer(ctx: &Ctx, query: Query) -> Result<Answer> {
 }
 
 fn current(ctx: &Ctx, deployment: DeploymentId) -> Result<Option<Account>> {
-    let params = PARAMS.get_or_default(ctx)?;
+    let mut rules = Rules::read(ctx)?;
     let account = ACCOUNTS.get(ctx, &deployment)?;
     account
-        .map(|account| brought_up(ctx, &params, account))
+        .map(|account| brought_up(ctx, &mut rules, account))
         .transpose()
 }
 

@@ -91,3 +91,28 @@ proptest! {
         }
     }
 }
+
+/// Counts how often it is asked for a range.
+struct Counted(MapState, std::cell::Cell<usize>);
+
+impl StateRead for Counted {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        self.0.get(key)
+    }
+
+    fn range(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Pair>, StateError> {
+        self.1.set(self.1.get() + 1);
+        self.0.range(from, to, limit)
+    }
+}
+
+#[test]
+fn a_range_that_begins_with_many_removed_rows_takes_few_looks() {
+    let base = (0..=255u8).map(|key| (vec![key], vec![key]));
+    let base = Counted(MapState(base.collect()), std::cell::Cell::new(0));
+    let mut overlay = Overlay::default();
+    (0..255u8).for_each(|key| overlay.put(vec![key], None));
+    let found = overlay.range(&base, &[0], &[255, 0], 1).unwrap();
+    assert_eq!(found, [(vec![255], vec![255])]);
+    assert!(base.1.get() <= 9, "{} looks", base.1.get());
+}

@@ -2,7 +2,7 @@
 
 use super::{
     KeyCodec, KeyPrefix, Map, Prefix, StorageItem, StorageKind, Value, assert_width, decode_key,
-    raw_key, schema_of,
+    encode, raw_key, schema_of,
 };
 use crate::ctx::Ctx;
 use crate::error::Result;
@@ -161,6 +161,21 @@ impl<K: KeyCodec, V: Value> IndexedMap<K, V> {
         let old = self.map.get(ctx, key)?;
         self.move_entries(ctx, key, old.as_ref(), Some(value))?;
         self.map.insert(ctx, key, value)
+    }
+
+    /// [`IndexedMap::insert`] by who has just read the value that stands there, which is not read
+    /// again.
+    pub fn replace(&self, ctx: &mut Ctx, key: &K, old: &V, new: &V) -> Result<()> {
+        debug_assert!(
+            ctx.holds(
+                &raw_key(self.map.info.prefix, key),
+                &encode(&self.map.info, old)?
+            ),
+            "{} is replaced by who does not know what stands there",
+            self.map.info.name,
+        );
+        self.move_entries(ctx, key, Some(old), Some(new))?;
+        self.map.insert(ctx, key, new)
     }
 
     /// Removes the value under `key`, if there is one, and its places in the indexes.
