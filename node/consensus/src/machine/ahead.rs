@@ -40,14 +40,19 @@ impl Ahead {
         }
     }
 
-    /// Takes out everything that was kept, in the order in which each peer sent it.
+    /// Takes out everything that was kept: proposals first, then the rest in the order in which each
+    /// peer sent it. A message is kept for whoever brought it first, so a part may stand with one
+    /// peer and its proposal with another; without its proposal a part is not wanted, and nobody
+    /// sends it a second time.
     pub(super) fn take(&mut self) -> Vec<(Peer, Gossip)> {
         let by_peer = std::mem::take(&mut self.by_peer);
         let messages = by_peer
             .into_iter()
             .map(|(peer, kept)| (peer, kept.messages));
-        messages
+        let mut all: Vec<_> = messages
             .flat_map(|(peer, list)| list.into_iter().map(move |m| (peer, m)))
-            .collect()
+            .collect();
+        all.sort_by_key(|(_, message)| !matches!(message, Gossip::Proposal(_)));
+        all
     }
 }

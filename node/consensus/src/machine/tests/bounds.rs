@@ -275,3 +275,16 @@ fn a_refused_signature_silences_the_validator_but_not_the_machine() {
     bench.precommits(3, 0, a.id);
     assert!(bench.decided().is_some());
 }
+
+#[test]
+fn a_proposal_for_the_next_height_comes_before_its_parts_whoever_brought_them() {
+    let bench = Bench::following();
+    let a = bench.block("a");
+    let part = bench.parts(&a).remove(0);
+    let proposal = Gossip::Proposal(bench.proposal(0, &a, None));
+    let mut ahead = super::super::ahead::Ahead::default();
+    // Peers are asked in their order, and the slower one brought the proposal.
+    ahead.push(Peer(1), part.clone());
+    ahead.push(Peer(2), proposal.clone());
+    assert_eq!(ahead.take(), [(Peer(2), proposal), (Peer(1), part)]);
+}
