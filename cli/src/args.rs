@@ -1,4 +1,7 @@
 //! What can be typed. The only module that knows the argument parser.
+//!
+//! Flags with a default are options here: for one that the parser knows a default of, it takes that where the value is
+//! forgotten, and says nothing.
 
 use std::path::PathBuf;
 
@@ -40,15 +43,9 @@ pub struct Global {
     /// The file with the key's password; else WELKIN_KEYRING_PASSWORD, else you are asked
     #[structopt(long, global = true, env = "WELKIN_PASSWORD_FILE")]
     pub password_file: Option<PathBuf>,
-    /// The form of the output: table, json or yaml
-    #[structopt(
-        short,
-        long,
-        global = true,
-        default_value = "table",
-        env = "WELKIN_OUTPUT"
-    )]
-    pub output: Format,
+    /// The form of the output: table, json or yaml [default: table]
+    #[structopt(short, long, global = true, env = "WELKIN_OUTPUT")]
+    pub output: Option<Format>,
 }
 
 #[derive(Debug, StructOpt)]
@@ -86,12 +83,12 @@ pub enum Command {
 pub struct Deploy {
     /// The SDL file
     pub file: PathBuf,
-    /// Tokens for the escrow account, in uwlk
-    #[structopt(long, default_value = "5000000", env = "WELKIN_DEPOSIT")]
-    pub deposit: u64,
-    /// How long bids are waited for, in seconds; less where every provider that could bid has done so
-    #[structopt(long, default_value = "10", env = "WELKIN_BID_WAIT")]
-    pub bid_wait: u64,
+    /// Tokens for the escrow account, in uwlk [default: 5000000]
+    #[structopt(long, env = "WELKIN_DEPOSIT")]
+    pub deposit: Option<u64>,
+    /// How long bids are waited for, in seconds; less where every provider that could bid has done so [default: 10]
+    #[structopt(long, env = "WELKIN_BID_WAIT")]
+    pub bid_wait: Option<u64>,
     /// Takes this provider's bid instead of the cheapest
     #[structopt(long, env = "WELKIN_PROVIDER")]
     pub provider: Option<Address>,
@@ -104,9 +101,9 @@ pub struct Deploy {
     /// Refuses what would only be warned about [env: WELKIN_STRICT=1]
     #[structopt(long)]
     pub strict: bool,
-    /// How long all of it may take, in seconds; the next run continues
-    #[structopt(long, default_value = "300", env = "WELKIN_TIMEOUT")]
-    pub timeout: u64,
+    /// How long all of it may take, in seconds; the next run continues [default: 300]
+    #[structopt(long, env = "WELKIN_TIMEOUT")]
+    pub timeout: Option<u64>,
 }
 
 #[derive(Debug, StructOpt)]
@@ -159,18 +156,18 @@ pub struct Update {
     pub id: DeploymentId,
     /// The new version of the SDL file
     pub file: PathBuf,
-    /// How long bids on a group without a lease are waited for, in seconds
-    #[structopt(long, default_value = "10", env = "WELKIN_BID_WAIT")]
-    pub bid_wait: u64,
+    /// How long bids on a group without a lease are waited for, in seconds [default: 10]
+    #[structopt(long, env = "WELKIN_BID_WAIT")]
+    pub bid_wait: Option<u64>,
     /// Takes prices in another denomination as uwlk [env: WELKIN_PRICE_AS_UWLK=1]
     #[structopt(long)]
     pub price_as_uwlk: bool,
     /// Refuses what would only be warned about [env: WELKIN_STRICT=1]
     #[structopt(long)]
     pub strict: bool,
-    /// How long all of it may take, in seconds; the next run continues
-    #[structopt(long, default_value = "300", env = "WELKIN_TIMEOUT")]
-    pub timeout: u64,
+    /// How long all of it may take, in seconds; the next run continues [default: 300]
+    #[structopt(long, env = "WELKIN_TIMEOUT")]
+    pub timeout: Option<u64>,
 }
 
 #[derive(Debug, StructOpt)]
@@ -206,9 +203,9 @@ pub enum Lease {
         /// The service; the first one if not given
         #[structopt(long, env = "WELKIN_SERVICE")]
         service: Option<String>,
-        /// The replica
-        #[structopt(long, default_value = "0", env = "WELKIN_REPLICA")]
-        replica: u32,
+        /// The replica [default: 0]
+        #[structopt(long, env = "WELKIN_REPLICA")]
+        replica: Option<u32>,
         /// Gives the command a terminal [env: WELKIN_TTY=1]
         #[structopt(short, long)]
         tty: bool,

@@ -70,7 +70,7 @@ impl Context {
             })?,
         };
         Ok(Context {
-            format: global.output,
+            format: global.output.unwrap_or(Format::Table),
             node: global
                 .node
                 .clone()

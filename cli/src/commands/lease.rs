@@ -61,7 +61,7 @@ pub async fn run(context: &Context, command: Lease) -> Outcome<u8> {
             tty,
             command,
         } => {
-            let outcome = shell(context, id, service, replica, tty, command).await;
+            let outcome = shell(context, id, service, replica.unwrap_or(0), tty, command).await;
             outcome.map_or_else(
                 |failure| {
                     say(format!("error: {failure} (code {})", failure.code));
@@ -227,8 +227,13 @@ async fn receive(mut output: Outputs<Stream>) -> Outcome<u8> {
         match piece {
             Output::Stdout(bytes) => {
                 let mut out = std::io::stdout().lock();
-                let written = out.write_all(&bytes).and_then(|()| out.flush());
-                written.map_err(|error| not_written("stdout", &error))?;
+                match out.write_all(&bytes).and_then(|()| out.flush()) {
+                    // Whoever read our output has enough of it, and the command is not heard any more.
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                        return Ok(code::of_signal(rustix::process::Signal::PIPE.as_raw()));
+                    }
+                    written => written.map_err(|error| not_written("stdout", &error))?,
+                }
             }
             Output::Stderr(bytes) => {
                 let mut out = std::io::stderr().lock();

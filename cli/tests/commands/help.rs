@@ -123,3 +123,17 @@ fn completions_come_for_each_shell_and_know_every_command() {
     }
     assert_eq!(run(&mut welkin(&["completions", "tcsh"])).code, 2);
 }
+
+#[test]
+fn a_flag_whose_value_was_forgotten_is_said_and_takes_no_default() {
+    for words in [
+        &["deployment", "list", "-o"][..],
+        &["deploy", "app.yaml", "--timeout"],
+        &["deploy", "app.yaml", "--deposit", "--strict"],
+        &["deployment", "update", "1", "app.yaml", "--bid-wait"],
+    ] {
+        let ran = run(&mut welkin(words));
+        assert_eq!(ran.code, 2, "{words:?}: {}", ran.err);
+        assert!(ran.err.contains("requires a value"), "{}", ran.err);
+    }
+}

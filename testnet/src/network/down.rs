@@ -28,7 +28,7 @@ impl Down {
         let folder = self.place.folder()?;
         if !folder.exists() {
             ports::release(&ports::claims(), &folder)?;
-            say(format!("there is no network {}", self.place.name));
+            say(format!("there is no network {}", self.place.name()));
             return Ok(());
         }
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -49,7 +49,7 @@ impl Down {
         } else {
             "down; ./testnet/up.sh goes on with it"
         };
-        say(format!("the network {} is {what}", self.place.name));
+        say(format!("the network {} is {what}", self.place.name()));
         Ok(())
     }
 }

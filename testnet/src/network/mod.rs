@@ -42,22 +42,13 @@ pub use up::Up;
 /// Which network is meant.
 #[derive(Clone, Debug, StructOpt)]
 pub struct Place {
-    /// The network's name
-    #[structopt(
-        long,
-        default_value = "default",
-        env = "WELKIN_TESTNET_NAME",
-        parse(try_from_str = network_name)
-    )]
-    pub name: String,
-    /// The folder of all networks
-    #[structopt(
-        long,
-        default_value = "testnet/.run",
-        env = "WELKIN_TESTNET_DIR",
-        parse(from_os_str)
-    )]
-    pub dir: PathBuf,
+    /// The network's name [default: default]
+    // The parser takes a default that it knows where the value was forgotten: `--purge --name` would end another network.
+    #[structopt(long, env = "WELKIN_TESTNET_NAME", parse(try_from_str = network_name))]
+    pub name: Option<String>,
+    /// The folder of all networks [default: testnet/.run]
+    #[structopt(long, env = "WELKIN_TESTNET_DIR", parse(from_os_str))]
+    pub dir: Option<PathBuf>,
 }
 
 fn network_name(text: &str) -> Result<String, &'static str> {
@@ -74,9 +65,15 @@ impl Place {
     /// # Errors
     /// There is no current folder.
     pub fn folder(&self) -> anyhow::Result<PathBuf> {
-        let dir = std::path::absolute(&self.dir)
-            .with_context(|| format!("the folder {}", self.dir.display()))?;
-        Ok(dir.join(&self.name))
+        let dir = self.dir.as_deref().unwrap_or(Path::new("testnet/.run"));
+        let absolute = std::path::absolute(dir);
+        let absolute = absolute.with_context(|| format!("the folder {}", dir.display()))?;
+        Ok(absolute.join(self.name()))
+    }
+
+    /// The network's name.
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or("default")
     }
 }
 

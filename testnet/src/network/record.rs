@@ -112,7 +112,11 @@ impl Network {
         let path = Network::file(folder);
         match std::fs::read_to_string(&path) {
             Ok(text) => serde_json::from_str(&text).map(Some).with_context(|| {
-                format!("{} is damaged or of another version; ./testnet/up.sh --fresh builds a new network", path.display())
+                let name = folder.file_name().unwrap_or_default().to_string_lossy();
+                format!(
+                    "{} is damaged or of another version; ./testnet/up.sh --name {name} --fresh builds the network anew",
+                    path.display()
+                )
             }),
             Err(why) if why.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(why) => Err(why).with_context(|| format!("cannot read {}", path.display())),

@@ -9,8 +9,12 @@ use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use structopt::StructOpt;
+
+/// How long ports that are taken are looked at before that is said.
+const PORT_PATIENCE: Duration = Duration::from_secs(2);
+const PORT_LOOK: Duration = Duration::from_millis(50);
 
 /// Builds a network if there is none, starts what does not run, and waits until it is ready
 #[derive(Debug, StructOpt)]
@@ -106,17 +110,19 @@ impl Up {
             ensure!(
                 has(self.validators, network.validators.len())
                     && has(self.providers, network.providers.len()),
-                "the network {} has {} validator(s) and {} provider(s); --fresh removes it and builds a new one, \
-                 another --name builds one beside it",
+                "the network {} has {} validator(s) and {} provider(s); --name {} --fresh removes it and builds a \
+                 new one, another --name builds one beside it",
                 network.name,
                 network.validators.len(),
-                network.providers.len()
+                network.providers.len(),
+                network.name
             );
             if let Some(rules) = &rules {
                 let genesis = read_json(&network.genesis)?;
                 ensure!(
                     build::with_rules(&genesis["app_state"], rules)? == genesis["app_state"],
-                    "the network {} began with other rules; --fresh removes it and builds a new one",
+                    "the network {} began with other rules; --name {} --fresh removes it and builds a new one",
+                    network.name,
                     network.name
                 );
             }
@@ -141,7 +147,7 @@ impl Up {
             "building {} validator(s), {} provider(s)",
             plan.validators, plan.providers
         ));
-        build::build(folder, &self.place.name, plan).inspect_err(|_| discard(folder))
+        build::build(folder, self.place.name(), plan).inspect_err(|_| discard(folder))
     }
 }
 
@@ -195,9 +201,19 @@ fn check_ports(network: &Network) -> anyhow::Result<()> {
         size(network.validators.len())?,
         size(network.providers.len())?,
     );
+    // What was killed a moment ago, and others that look for free ports, may hold one for an instant.
+    let patience = Instant::now() + PORT_PATIENCE;
     for listener in network.ports.listeners(validators, providers) {
         let process = network.process_of(listener.owner);
-        if network.is_alive(&process) || listener.is_free() {
+        if network.is_alive(&process) {
+            continue;
+        }
+        let mut is_free = listener.is_free();
+        while !is_free && Instant::now() < patience {
+            std::thread::sleep(PORT_LOOK);
+            is_free = listener.is_free();
+        }
+        if is_free {
             continue;
         }
         let holder = listener.holder();

@@ -36,6 +36,13 @@ pub use run::port_for_people;
 use run::{Run, Wishes};
 use steps::{Goal, Leased};
 
+/// What is put into escrow unless somebody says another amount.
+const DEPOSIT_UWLK: u64 = 5_000_000;
+/// How long bids are waited for unless somebody says another time.
+const BID_WAIT: Duration = Duration::from_secs(10);
+/// How long all of it may take unless somebody says another time.
+const TIMEOUT: Duration = Duration::from_secs(300);
+
 /// What is printed as data.
 #[derive(Debug, Serialize)]
 struct Deployed {
@@ -60,11 +67,11 @@ pub async fn run(context: &Context, options: Deploy) -> Outcome {
     let wishes = Wishes {
         file: options.file,
         content: source.content,
-        deposit: options.deposit,
-        bid_wait: Duration::from_secs(options.bid_wait),
+        deposit: options.deposit.unwrap_or(DEPOSIT_UWLK),
+        bid_wait: options.bid_wait.map_or(BID_WAIT, Duration::from_secs),
         provider: options.provider,
         choose: options.choose,
-        limit: Duration::from_secs(options.timeout),
+        limit: options.timeout.map_or(TIMEOUT, Duration::from_secs),
     };
     let chain = context.chain().await?;
     let mut run = Run::new(context, chain, Goal::Deploy, groups, wishes).await?;

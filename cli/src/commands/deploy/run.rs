@@ -447,7 +447,7 @@ impl Run {
         for (index, reached) in self.reached.clone() {
             for url in reached.urls {
                 self.step(format!("waiting until {url} answers"));
-                while http::status(&url).await.is_none() {
+                while let Err(cause) = http::answers(&url).await {
                     // Its provider may know why.
                     match self.status(reached.lease, index).await {
                         Ok(status)
@@ -455,7 +455,10 @@ impl Run {
                         {
                             return Err(failed_there(&status));
                         }
-                        Ok(status) => self.hear_what_holds_it_up(reached.lease, &status),
+                        Ok(status) => match what_holds_it_up(&status) {
+                            Some(_) => self.hear_what_holds_it_up(reached.lease, &status),
+                            None => self.held_up = Some(cause),
+                        },
                         Err(failure) if failure.is_temporary => self.try_on(&failure).await,
                         Err(failure) => return Err(failure),
                     }

@@ -11,7 +11,7 @@ use welkin_runtime::crypto::SigningKey;
 
 use super::run::{Run, Wishes};
 use super::steps::Goal;
-use super::{Deployed, conclude};
+use super::{BID_WAIT, Deployed, TIMEOUT, conclude};
 use crate::args::Update;
 use crate::commands::sdl;
 use crate::context::Context;
@@ -25,10 +25,10 @@ pub async fn run(context: &Context, options: Update) -> Outcome {
         file: options.file,
         content: source.content,
         deposit: 0,
-        bid_wait: Duration::from_secs(options.bid_wait),
+        bid_wait: options.bid_wait.map_or(BID_WAIT, Duration::from_secs),
         provider: None,
         choose: false,
-        limit: Duration::from_secs(options.timeout),
+        limit: options.timeout.map_or(TIMEOUT, Duration::from_secs),
     };
     let chain = context.chain().await?;
     let mut run = Run::new(context, chain, Goal::Update, built, wishes).await?;

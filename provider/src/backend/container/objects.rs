@@ -172,7 +172,13 @@ fn state(listed: Option<ContainerSummaryStateEnum>, seen: &ContainerState) -> Re
         code: seen.exit_code.unwrap_or_default(),
         out_of_memory: seen.oom_killed.unwrap_or_default(),
     };
+    let never_started = seen
+        .started_at
+        .as_deref()
+        .is_some_and(|moment| moment.starts_with(NEVER));
     match (seen.running, listed) {
+        // Its exit code would be that of nothing.
+        (Some(false), _) if never_started => ReplicaState::Waiting,
         (Some(true), _) | (None, Some(Listed::RUNNING | Listed::PAUSED)) => ReplicaState::Running,
         (_, Some(Listed::EXITED | Listed::DEAD)) => exited,
         (Some(false), Some(Listed::RUNNING | Listed::PAUSED)) => exited,
