@@ -4,7 +4,8 @@
 # Usage: testnet/engine.sh start DIR | stop DIR | purge DIR
 #   start: prints the socket's path once the service answers.   stop: ends the service; containers stay.
 #   purge: removes every container and network of this engine, its mounts and DIR itself.
-set -euo pipefail
+set -Eeuo pipefail
+trap 'echo "engine.sh: line $LINENO failed ($?): $BASH_COMMAND" >&2' ERR
 action=${1:-}
 dir=${2:-}
 [ -n "$dir" ] || { echo "usage: engine.sh start|stop|purge DIR" >&2; exit 2; }
@@ -129,7 +130,8 @@ is_monitor() {
 # an exit code that nobody will ask for any more. One with a child still has something to watch, or cleans up after it.
 end_idle_monitors() {
   local parents process
-  parents=$(grep -hs '^PPid:' /proc/[0-9]*/status | cut -f2 | sort -u)
+  # A process that ends between the listing and the look makes grep fail.
+  parents=$({ grep -hs '^PPid:' /proc/[0-9]*/status || true; } | cut -f2 | sort -u)
   for process in /proc/[0-9]*; do
     if is_monitor "$process" && ! grep -qx "${process#/proc/}" <<<"$parents"; then
       kill -9 "${process#/proc/}" 2>/dev/null || true
