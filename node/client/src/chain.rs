@@ -154,20 +154,11 @@ impl Chain {
     /// As [`Chain::query`].
     pub async fn account(&self, address: &Address) -> Result<Proven<Account>, ClientError> {
         let query = accounts::Query::Account { address: *address };
-        let proven = self.query::<AccountsModule>(&query).await?;
-        let Proven {
-            answer: accounts::Answer::Account(account),
-            height,
-            time,
-        } = proven
-        else {
-            unreachable!("the module answers a query with the variant of its name")
+        let pick = |answer| match answer {
+            accounts::Answer::Account(account) => Some(account),
+            _ => None,
         };
-        Ok(Proven {
-            answer: account,
-            height,
-            time,
-        })
+        self.one::<AccountsModule, _>(0, &query, pick).await
     }
 
     /// Asks module `M` about the newest state that can be proven. It is never older than one that

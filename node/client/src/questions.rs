@@ -10,7 +10,7 @@ use welkin_modules::escrow::types::{self as escrow, AccountView, PaymentView};
 use welkin_modules::ids::{DeploymentId, GroupId, LeaseId, OrderId};
 use welkin_modules::market::Market;
 use welkin_modules::market::types::{
-    self as market, Bid, Lease, LeaseState, OrderState, OrderView,
+    self as market, Bid, BidState, Lease, LeaseState, OrderState, OrderView,
 };
 use welkin_modules::provider::Providers;
 use welkin_modules::provider::types::{self as provider, ProviderView};
@@ -24,16 +24,8 @@ use crate::query::Proven;
 /// The longest page that the modules give.
 const PAGE: u32 = 100;
 
-/// Asks, and takes the one variant that answers this question: the answer was worked out here, by the module's own code.
-macro_rules! ask {
-    ($chain:expr, $module:ty, $query:expr, $answer:pat => $value:expr) => {{
-        let proven = $chain.query::<$module>(&$query).await?;
-        proven.map(|answer| match answer {
-            $answer => $value,
-            _ => unreachable!("a module answers a query with the variant of its name"),
-        })
-    }};
-}
+/// Why an answer always is of the variant that was asked for: it was worked out here, by the module's own code.
+const ITS_OWN: &str = "a module answers a query with the variant of its name";
 
 impl Chain {
     /// A deployment, if there is one.
@@ -42,8 +34,11 @@ impl Chain {
     /// As [`Chain::query`], here and below.
     pub async fn deployment(&self, id: DeploymentId) -> Result<Option<Deployment>, ClientError> {
         let query = deployment::Query::Deployment { deployment: id };
-        let asked = ask!(self, Deployments, query, deployment::Answer::Deployment(found) => found);
-        Ok(asked.answer)
+        let pick = |answer| match answer {
+            deployment::Answer::Deployment(found) => Some(found),
+            _ => None,
+        };
+        Ok(self.one::<Deployments, _>(0, &query, pick).await?.answer)
     }
 
     /// The deployment that was created, or last updated, with this nonce.
@@ -53,8 +48,11 @@ impl Chain {
         nonce: Nonce,
     ) -> Result<Option<Deployment>, ClientError> {
         let query = deployment::Query::ByNonce { owner, nonce };
-        let asked = ask!(self, Deployments, query, deployment::Answer::ByNonce(found) => found);
-        Ok(asked.answer)
+        let pick = |answer| match answer {
+            deployment::Answer::ByNonce(found) => Some(found),
+            _ => None,
+        };
+        Ok(self.one::<Deployments, _>(0, &query, pick).await?.answer)
     }
 
     /// All deployments of an owner, ended ones included.
@@ -74,15 +72,21 @@ impl Chain {
     /// All groups of a deployment; none if there is no such deployment.
     pub async fn groups(&self, deployment: DeploymentId) -> Result<Vec<Group>, ClientError> {
         let query = deployment::Query::Groups { deployment };
-        let asked = ask!(self, Deployments, query, deployment::Answer::Groups(found) => found);
-        Ok(asked.answer)
+        let pick = |answer| match answer {
+            deployment::Answer::Groups(found) => Some(found),
+            _ => None,
+        };
+        Ok(self.one::<Deployments, _>(0, &query, pick).await?.answer)
     }
 
     /// A group, if there is one.
     pub async fn group(&self, group: GroupId) -> Result<Option<Group>, ClientError> {
         let query = deployment::Query::Group { group };
-        let asked = ask!(self, Deployments, query, deployment::Answer::Group(found) => found);
-        Ok(asked.answer)
+        let pick = |answer| match answer {
+            deployment::Answer::Group(found) => Some(found),
+            _ => None,
+        };
+        Ok(self.one::<Deployments, _>(0, &query, pick).await?.answer)
     }
 
     /// A deployment's escrow account as it stands at the time of the answer.
@@ -100,11 +104,11 @@ impl Chain {
         deployment: DeploymentId,
     ) -> Result<Proven<Option<AccountView>>, ClientError> {
         let query = escrow::Query::Account { deployment };
-        let proven = self.query_since::<Escrow>(height, &query).await?;
-        Ok(proven.map(|answer| match answer {
-            escrow::Answer::Account(found) => found,
-            _ => unreachable!("a module answers a query with the variant of its name"),
-        }))
+        let pick = |answer| match answer {
+            escrow::Answer::Account(found) => Some(found),
+            _ => None,
+        };
+        self.one::<Escrow, _>(height, &query, pick).await
     }
 
     /// All payments of a deployment.
@@ -138,6 +142,35 @@ impl Chain {
         self.all_pages::<Market, _, _>(query, page).await
     }
 
+    /// An order, if it is still known.
+    pub async fn order(&self, order: OrderId) -> Result<Option<OrderView>, ClientError> {
+        let query = market::Query::Order { order };
+        let pick = |answer| match answer {
+            market::Answer::Order(found) => Some(found),
+            _ => None,
+        };
+        Ok(self.one::<Market, _>(0, &query, pick).await?.answer)
+    }
+
+    /// All bids of a provider in a state.
+    pub async fn bids_by(
+        &self,
+        provider: Address,
+        state: BidState,
+    ) -> Result<Vec<Bid>, ClientError> {
+        let query = |start| market::Query::BidsBy {
+            provider,
+            state,
+            start,
+            limit: PAGE,
+        };
+        let page = |answer| match answer {
+            market::Answer::BidsBy { bids, next } => Some((bids, next)),
+            _ => None,
+        };
+        self.all_pages::<Market, _, _>(query, page).await
+    }
+
     /// All bids on an order, whatever their state.
     pub async fn bids_on(&self, order: OrderId) -> Result<Vec<Bid>, ClientError> {
         let query = |start| market::Query::BidsOn {
@@ -155,8 +188,11 @@ impl Chain {
     /// A lease, if there is one.
     pub async fn lease(&self, lease: LeaseId) -> Result<Option<Lease>, ClientError> {
         let query = market::Query::Lease { lease };
-        let asked = ask!(self, Market, query, market::Answer::Lease(found) => found);
-        Ok(asked.answer)
+        let pick = |answer| match answer {
+            market::Answer::Lease(found) => Some(found),
+            _ => None,
+        };
+        Ok(self.one::<Market, _>(0, &query, pick).await?.answer)
     }
 
     /// All leases of a tenant in a state.
@@ -200,8 +236,11 @@ impl Chain {
     /// A provider, if there is one.
     pub async fn provider(&self, address: Address) -> Result<Option<ProviderView>, ClientError> {
         let query = provider::Query::Provider { address };
-        let asked = ask!(self, Providers, query, provider::Answer::Provider(found) => found);
-        Ok(asked.answer)
+        let pick = |answer| match answer {
+            provider::Answer::Provider(found) => Some(found),
+            _ => None,
+        };
+        Ok(self.one::<Providers, _>(0, &query, pick).await?.answer)
     }
 
     /// All providers.
@@ -235,6 +274,17 @@ impl Chain {
             .collect())
     }
 
+    /// A question with one answer, about the state after block `height` or a later one.
+    pub(crate) async fn one<M: Module, T>(
+        &self,
+        height: u64,
+        query: &M::Query,
+        pick: impl FnOnce(M::Answer) -> Option<T>,
+    ) -> Result<Proven<T>, ClientError> {
+        let proven = self.query_since::<M>(height, query).await?;
+        Ok(proven.map(|answer| pick(answer).expect(ITS_OWN)))
+    }
+
     async fn all_pages<M: Module, Item, Start>(
         &self,
         query: impl Fn(Option<Start>) -> M::Query,
@@ -244,8 +294,7 @@ impl Chain {
         let mut start = None;
         loop {
             let answer = self.query::<M>(&query(start)).await?.answer;
-            let (items, next) =
-                page(answer).expect("a module answers a query with the variant of its name");
+            let (items, next) = page(answer).expect(ITS_OWN);
             all.extend(items);
             start = next;
             if start.is_none() {

@@ -11,13 +11,10 @@ use welkin_modules::deployment::types::{
 use welkin_modules::ids::{DeploymentId, GroupId, LeaseId, OrderId};
 use welkin_modules::market::Market;
 use welkin_modules::market::types::{
-    Answer as MarketAnswer, Bid, BidState, Lease, LeaseState, OrderState, OrderView,
-    Params as MarketParams, Query as MarketQuery,
+    Answer as MarketAnswer, Bid, BidState, Lease, LeaseState, OrderView, Params as MarketParams,
+    Query as MarketQuery,
 };
-use welkin_modules::provider::Providers;
-use welkin_modules::provider::types::{
-    Answer as ProviderAnswer, ProviderView, Query as ProviderQuery,
-};
+use welkin_modules::provider::types::ProviderView;
 use welkin_modules::spec::Attributes;
 use welkin_runtime::{Address, Hash};
 
@@ -192,24 +189,7 @@ impl Looker {
     /// # Errors
     /// [`ClientError`].
     pub async fn open_orders(&self) -> Result<Vec<OrderView>, ClientError> {
-        let mut orders = Vec::new();
-        let mut start = None;
-        loop {
-            let query = MarketQuery::Orders {
-                state: OrderState::Open,
-                start,
-                limit: PAGE,
-            };
-            let MarketAnswer::Orders(page) = self.chain.query::<Market>(&query).await?.answer
-            else {
-                return Err(unexpected("orders"));
-            };
-            orders.extend(page.orders);
-            start = page.next;
-            if start.is_none() {
-                return Ok(orders);
-            }
-        }
+        self.chain.open_orders().await
     }
 
     /// An order, if it is still known.
@@ -217,15 +197,7 @@ impl Looker {
     /// # Errors
     /// [`ClientError`].
     pub async fn order(&self, order: OrderId) -> Result<Option<OrderView>, ClientError> {
-        match self
-            .chain
-            .query::<Market>(&MarketQuery::Order { order })
-            .await?
-            .answer
-        {
-            MarketAnswer::Order(order) => Ok(order),
-            _ => Err(unexpected("an order")),
-        }
+        self.chain.order(order).await
     }
 
     /// This provider's open bids.
@@ -233,26 +205,7 @@ impl Looker {
     /// # Errors
     /// [`ClientError`].
     pub async fn open_bids(&self) -> Result<Vec<Bid>, ClientError> {
-        let mut bids = Vec::new();
-        let mut start = None;
-        loop {
-            let query = MarketQuery::BidsBy {
-                provider: self.provider,
-                state: BidState::Open,
-                start,
-                limit: PAGE,
-            };
-            let MarketAnswer::BidsBy { bids: page, next } =
-                self.chain.query::<Market>(&query).await?.answer
-            else {
-                return Err(unexpected("bids"));
-            };
-            bids.extend(page);
-            start = next;
-            if start.is_none() {
-                return Ok(bids);
-            }
-        }
+        self.chain.bids_by(self.provider, BidState::Open).await
     }
 
     /// The market's rules.
@@ -288,13 +241,7 @@ impl Looker {
     /// # Errors
     /// [`ClientError`].
     pub async fn registration(&self) -> Result<Option<ProviderView>, ClientError> {
-        let query = ProviderQuery::Provider {
-            address: self.provider,
-        };
-        match self.chain.query::<Providers>(&query).await?.answer {
-            ProviderAnswer::Provider(view) => Ok(view),
-            _ => Err(unexpected("a provider")),
-        }
+        self.chain.provider(self.provider).await
     }
 
     /// What auditors vouch for.
@@ -302,29 +249,7 @@ impl Looker {
     /// # Errors
     /// [`ClientError`].
     pub async fn attestations(&self) -> Result<BTreeMap<Address, Attributes>, ClientError> {
-        let mut found = BTreeMap::new();
-        let mut start = None;
-        loop {
-            let query = ProviderQuery::Attestations {
-                provider: self.provider,
-                start,
-                limit: PAGE,
-            };
-            let ProviderAnswer::Attestations { attestations, next } =
-                self.chain.query::<Providers>(&query).await?.answer
-            else {
-                return Err(unexpected("attestations"));
-            };
-            found.extend(
-                attestations
-                    .into_iter()
-                    .map(|one| (one.auditor, one.attributes)),
-            );
-            start = next;
-            if start.is_none() {
-                return Ok(found);
-            }
-        }
+        self.chain.attestations(self.provider).await
     }
 
     /// The client underneath.

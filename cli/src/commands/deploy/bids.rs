@@ -73,12 +73,13 @@ impl Run {
             let mut bids = self.chain.bids_on(order).await?;
             self.works();
             bids.retain(|bid| bid.state == BidState::Open);
-            if let Some((_, failure)) = self.refused_bids.last_key_value() {
-                let failure = failure.clone();
-                bids.retain(|bid| !self.refused_bids.contains_key(&bid.id));
-                if bids.is_empty() {
-                    return Err(failure);
-                }
+            let refused = self.refused_bids.iter().rfind(|(id, _)| id.order == order);
+            let failure = refused.map(|(_, failure)| failure.clone());
+            bids.retain(|bid| !self.refused_bids.contains_key(&bid.id));
+            if let Some(failure) = failure
+                && bids.is_empty()
+            {
+                return Err(failure);
             }
             bids.sort_by_key(|bid| (bid.rate_uwlk_per_hour, bid.number));
             let have: BTreeSet<Address> = bids.iter().map(|bid| bid.id.provider).collect();

@@ -289,11 +289,12 @@ impl Chain {
             return Ok(price);
         }
         let query = accounts::Query::Params {};
-        let proven = self.query::<accounts::Accounts>(&query).await?;
-        let accounts::Answer::Params(params) = proven.answer else {
-            unreachable!("the module answers a query with the variant of its name")
+        let pick = |answer| match answer {
+            accounts::Answer::Params(params) => Some(params.min_fee_uwlk_per_million_gas),
+            _ => None,
         };
-        let price = params.min_fee_uwlk_per_million_gas;
+        let price = self.one::<accounts::Accounts, _>(0, &query, pick).await?;
+        let price = price.answer;
         *self.price() = Some(price);
         Ok(price)
     }
