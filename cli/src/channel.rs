@@ -37,7 +37,9 @@ struct Line {
     provider: Address,
 }
 
-/// This program's end of lines: a fresh identity for each run, which a delegation binds to the account.
+/// This program's end of lines: a fresh identity for each run, which a delegation binds to the account. All that is said
+/// to one provider goes over one connection.
+#[derive(Clone)]
 pub struct Phone {
     connector: Connector,
     own: [u8; 32],
@@ -135,7 +137,7 @@ impl Link {
     ///
     /// # Errors
     /// The lease is not there or over, or its provider's addresses make no sense.
-    pub async fn to(chain: &Chain, key: SigningKey, id: LeaseId) -> Outcome<Link> {
+    pub async fn to(phone: &Phone, chain: &Chain, key: SigningKey, id: LeaseId) -> Outcome<Link> {
         let lease = chain.lease(id).await?.ok_or_else(|| {
             Failure::not_found(format!(
                 "there is no lease {id}; `welkin market leases` lists yours"
@@ -148,7 +150,6 @@ impl Link {
         let provider = chain.provider(lease.provider).await?.ok_or_else(|| {
             Failure::not_found(format!("there is no provider {}", lease.provider))
         })?;
-        let phone = Phone::new(chain).await?;
         Ok(Link {
             line: phone.line(&provider.provider)?,
             own: phone.own,

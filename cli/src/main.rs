@@ -6,8 +6,9 @@
 //!                      welkin-client: proven answers   channel: a provider, over the peer channel
 //! ```
 //!
-//! Beside the context stands `money`, which says what an escrow account means to its owner; beside the commands `sdl`, which reads files for several of them, and `dynamic`, which makes the trees of `tx`
-//! and `query` from the runtime's metadata.
+//! Beside the context stand `money`, which says what an escrow account means to its owner, and `candidates`, which says
+//! who could run groups; beside the commands `sdl`, which reads files for several of them, and `dynamic`, which makes the
+//! trees of `tx` and `query` from the runtime's metadata.
 //!
 //! Invariants: data goes to stdout and everything else to stderr; the exit code says what kind of failure it was
 //! ([`failure::code`]); every flag has a variable `WELKIN_*`; nothing is sent before its nonce is on the disk.
@@ -15,6 +16,7 @@
 //! Not here: rules of the chain and of matching, which are `welkin-modules`', and what a provider accepts.
 
 mod args;
+mod candidates;
 mod channel;
 mod commands;
 mod context;

@@ -15,7 +15,7 @@ use welkin_runtime::types::NANOS_PER_SECOND;
 
 use super::deploy::port_for_people;
 use crate::args::Lease;
-use crate::channel::{Link, answered};
+use crate::channel::{Link, Phone, answered};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, code};
 use crate::output::{Format, harmless, pairs, say, table};
@@ -75,7 +75,8 @@ pub async fn run(context: &Context, command: Lease) -> Outcome<u8> {
 
 async fn link(context: &Context, id: welkin_modules::ids::LeaseId) -> Outcome<Link> {
     let key = context.key()?;
-    Link::to(&context.chain().await?, key, id).await
+    let chain = context.chain().await?;
+    Link::to(&Phone::new(&chain).await?, &chain, key, id).await
 }
 
 fn for_people(status: &LeaseStatus) -> String {

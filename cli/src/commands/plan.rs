@@ -1,25 +1,19 @@
-//! `welkin plan`: who would run a file, at what price, and why the others would not. Each provider is asked over the peer
-//! channel; only it knows its prices and what it has free.
+//! `welkin plan`: who would run a file, at what price, and why the others would not.
 
-use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
-use welkin_client::Chain;
-use welkin_modules::matching::{Resources, provider_mismatches};
-use welkin_modules::provider::types::{Provider as ProviderRecord, ProviderView, Status};
+use welkin_modules::matching::Resources;
 use welkin_modules::spec::GroupSpec;
-use welkin_provider_api::channel::Quote;
 use welkin_provider_api::sdl::Sdl;
 use welkin_runtime::{Address, Amount};
 
 use super::sdl;
 use crate::args::Plan;
+use crate::candidates::{self, Candidate, Verdict};
 use crate::channel::Phone;
 use crate::context::Context;
 use crate::failure::Outcome;
-use crate::output::{one_line, pairs, say, tokens};
+use crate::output::{pairs, say, tokens};
 
-/// Providers that are asked at the same time, at most.
-const AT_ONCE: usize = 16;
 /// Hours of a month, for prices: 365 * 24 / 12.
 const HOURS_PER_MONTH: u64 = 730;
 
@@ -31,7 +25,7 @@ struct Planned {
 
 /// What `--offline` prints.
 #[derive(Debug, Serialize)]
-struct Verdict {
+struct FileVerdict {
     accepted: bool,
     /// Whether `deploy` would take it as well.
     deployable: bool,
@@ -45,11 +39,11 @@ struct PlannedGroup {
     storage_bytes: u64,
     max_rate_uwlk_per_hour: Amount,
     max_rate_uwlk_per_month: Amount,
-    providers: Vec<Candidate>,
+    providers: Vec<PlannedProvider>,
 }
 
 #[derive(Debug, Serialize)]
-struct Candidate {
+struct PlannedProvider {
     provider: Address,
     could_run: bool,
     rate_uwlk_per_hour: Option<Amount>,
@@ -67,14 +61,16 @@ pub async fn run(context: &Context, options: Plan) -> Outcome {
     let built = sdl::groups(&read, options.price_as_uwlk)?;
     let chain = context.chain().await?;
     let specs: Vec<GroupSpec> = built.into_iter().map(|group| group.spec).collect();
-    let mut providers = candidates(&chain, &specs).await?;
-    let groups = specs
-        .into_iter()
-        .map(|spec| {
-            // Each provider's answers stand in the order of the groups.
-            let of_group = providers.iter_mut().map(|answers| answers.remove(0));
-            group_plan(spec, of_group.collect())
-        })
+    let phone = Phone::new(&chain).await?;
+    let known = candidates::of_chain(&chain, &specs).await?;
+    let mut answers = candidates::hear(known, chain, phone, specs.clone());
+    let mut heard = Vec::new();
+    while let Some(one) = answers.recv().await {
+        heard.push(one);
+    }
+    let groups = specs.iter().enumerate();
+    let groups = groups
+        .map(|(index, spec)| group_plan(spec, index, &heard))
         .collect();
     context.format.print(
         &Planned {
@@ -93,86 +89,43 @@ fn offline(context: &Context, read: &Sdl, price_as_uwlk: bool) -> Outcome {
             "accepted, but `welkin deploy` would refuse it:\n{refusal}"
         ));
     }
-    let verdict = Verdict {
+    let verdict = FileVerdict {
         accepted: true,
         deployable: refusal.is_none(),
     };
     context.format.print(&verdict, |_| "accepted".to_owned())
 }
 
-/// What every provider says to all groups: outer by provider, inner by group.
-async fn candidates(chain: &Chain, specs: &[GroupSpec]) -> Outcome<Vec<Vec<Candidate>>> {
-    let phone = Phone::new(chain).await?;
-    let providers = chain.providers().await?;
-    let ask = |view: ProviderView| {
-        let phone = &phone;
-        async move { of_provider(chain, phone, &view.provider, specs).await }
-    };
-    futures::stream::iter(providers)
-        .map(ask)
-        .buffered(AT_ONCE)
-        .try_collect()
-        .await
-}
-
-async fn of_provider(
-    chain: &Chain,
-    phone: &Phone,
-    provider: &ProviderRecord,
-    specs: &[GroupSpec],
-) -> Outcome<Vec<Candidate>> {
-    let address = provider.address;
-    let candidate = |rate: Option<Amount>, reasons: Vec<String>| Candidate {
-        provider: address,
-        could_run: rate.is_some(),
-        rate_uwlk_per_hour: rate,
-        rate_uwlk_per_month: rate.map(per_month),
-        reasons,
-    };
-    if provider.status != Status::Active {
-        let out = || candidate(None, vec!["it takes nothing new".to_owned()]);
-        return Ok(specs.iter().map(|_| out()).collect());
-    }
-    let failure = match phone.quote(chain, provider, specs.to_vec()).await {
-        Ok(quotes) => {
-            let quotes = quotes.into_iter().map(|quote| match quote {
-                Quote::Rate(rate) => candidate(Some(rate), Vec::new()),
-                Quote::Declined(reasons) => {
-                    candidate(None, reasons.iter().map(|one| one_line(one)).collect())
-                }
-            });
-            return Ok(quotes.collect());
-        }
-        Err(failure) => failure,
-    };
-    // What the chain says is all there is to know of one that does not answer.
-    let signed = chain.attestations(address).await?;
-    let of_group = |spec: &GroupSpec| {
-        let mismatches = provider_mismatches(spec, &provider.profile.attributes, &signed);
-        let reasons = mismatches.iter().map(ToString::to_string);
-        candidate(None, reasons.chain([failure.to_string()]).collect())
-    };
-    Ok(specs.iter().map(of_group).collect())
-}
-
-fn group_plan(spec: GroupSpec, mut providers: Vec<Candidate>) -> PlannedGroup {
-    let needed = Resources::needed(&spec);
-    let rate = spec.resources.iter().fold(0u64, |sum, unit| {
-        sum.saturating_add(
-            unit.max_rate_uwlk_per_hour
-                .0
-                .saturating_mul(u64::from(unit.count)),
-        )
-    });
+fn group_plan(spec: &GroupSpec, index: usize, candidates: &[Candidate]) -> PlannedGroup {
+    let needed = Resources::needed(spec);
+    let rate = spec.max_rate().unwrap_or(Amount(u64::MAX));
+    let mut providers: Vec<PlannedProvider> = candidates
+        .iter()
+        .map(|one| planned_provider(one.address(), &one.verdicts[index]))
+        .collect();
     providers.sort_by_key(|one| (!one.could_run, one.rate_uwlk_per_hour, one.provider));
     PlannedGroup {
-        name: spec.name,
+        name: spec.name.clone(),
         cpu_millis: needed.cpu_millis,
         memory_bytes: needed.memory_bytes,
         storage_bytes: needed.storage_bytes,
-        max_rate_uwlk_per_hour: Amount(rate),
-        max_rate_uwlk_per_month: per_month(Amount(rate)),
+        max_rate_uwlk_per_hour: rate,
+        max_rate_uwlk_per_month: per_month(rate),
         providers,
+    }
+}
+
+fn planned_provider(provider: Address, verdict: &Verdict) -> PlannedProvider {
+    let rate = match verdict {
+        Verdict::WouldBid(rate) => Some(*rate),
+        Verdict::Silent(_) | Verdict::Cannot(_) => None,
+    };
+    PlannedProvider {
+        provider,
+        could_run: rate.is_some(),
+        rate_uwlk_per_hour: rate,
+        rate_uwlk_per_month: rate.map(per_month),
+        reasons: verdict.reasons(),
     }
 }
 
@@ -198,12 +151,12 @@ fn for_people(group: &PlannedGroup) -> String {
         ),
         ("pays at most", both(group.max_rate_uwlk_per_hour)),
     ]);
-    for candidate in &group.providers {
-        let verdict = match candidate.rate_uwlk_per_hour {
+    for provider in &group.providers {
+        let verdict = match provider.rate_uwlk_per_hour {
             Some(rate) => format!("would run it for {}", both(rate)),
-            None => format!("cannot: {}", candidate.reasons.join("; ")),
+            None => format!("cannot: {}", provider.reasons.join("; ")),
         };
-        text.push_str(&format!("  {}  {verdict}\n", candidate.provider));
+        text.push_str(&format!("  {}  {verdict}\n", provider.provider));
     }
     if group.providers.is_empty() {
         text.push_str("  there is no provider on this chain yet\n");

@@ -2,21 +2,22 @@
 //! run continues.
 
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Child, Stdio};
 
 use crate::support::{Chain, Ran, address, run, sample, until};
 
+/// Enough to order without a word of the provider, and to wait a while for its bid.
+const A_WHILE: &str = "6";
+
+/// `deploy` of a file, for so long at most.
+fn words<'a>(file: &'a Path, seconds: &'a str) -> [&'a str; 6] {
+    let file = file.to_str().unwrap();
+    ["deploy", file, "--deposit", "100000", "--timeout", seconds]
+}
+
 fn deploy(chain: &Chain, seconds: &str) -> Ran {
-    let file = sample("minimal.yaml");
-    let words = [
-        "deploy",
-        file.to_str().unwrap(),
-        "--deposit",
-        "100000",
-        "--timeout",
-        seconds,
-    ];
-    chain.run("alice", &words)
+    chain.run("alice", &words(&sample("minimal.yaml"), seconds))
 }
 
 fn counts(chain: &Chain) -> (usize, usize) {
@@ -30,7 +31,7 @@ fn a_provider_that_is_down_is_tried_until_the_time_is_over_and_the_next_run_cont
     chain.register_provider();
 
     // Nobody bids yet.
-    let first = deploy(&chain, "3");
+    let first = deploy(&chain, A_WHILE);
     let said = first.failure(6);
     assert!(said.contains("while waiting for bids on 1/1/1"), "{said}");
     assert!(
@@ -82,15 +83,7 @@ fn a_node_that_dies_in_the_middle_is_said_once_and_the_next_run_continues() {
     let mut chain = Chain::start();
     chain.register_provider();
     let file = sample("minimal.yaml");
-    let words = [
-        "deploy",
-        file.to_str().unwrap(),
-        "--deposit",
-        "100000",
-        "--timeout",
-        "12",
-    ];
-    let mut command = chain.welkin("alice", &words);
+    let mut command = chain.welkin("alice", &words(&file, "12"));
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let running = command.spawn().unwrap();
     until("something is ordered", || {
@@ -133,14 +126,7 @@ fn a_file_that_was_changed_since_is_not_deployed_over_what_runs() {
     let file = chain.path("app.yaml");
     let text = std::fs::read_to_string(sample("minimal.yaml")).unwrap();
     std::fs::write(&file, &text).unwrap();
-    let words = [
-        "deploy",
-        file.to_str().unwrap(),
-        "--deposit",
-        "100000",
-        "--timeout",
-        "3",
-    ];
+    let words = words(&file, A_WHILE);
     chain.run("alice", &words).failure(6);
     std::fs::write(&file, text.replace("1.29", "1.30")).unwrap();
     let refused = chain.run("alice", &words);
@@ -160,20 +146,12 @@ fn two_runs_with_one_file_wait_for_each_other_and_order_once() {
     chain.register_provider();
     let file = sample("minimal.yaml");
     let start = |seconds| {
-        let words = [
-            "deploy",
-            file.to_str().unwrap(),
-            "--deposit",
-            "100000",
-            "--timeout",
-            seconds,
-        ];
-        let mut command = chain.welkin("alice", &words);
+        let mut command = chain.welkin("alice", &words(&file, seconds));
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().unwrap()
     };
     let ends = |running: Child| Ran::of(running.wait_with_output().unwrap());
-    let (one, other) = (start("4"), start("8"));
+    let (one, other) = (start(A_WHILE), start("10"));
     let ran = [ends(one), ends(other)];
     let said = ran.each_ref().map(|ran| ran.failure(6));
     let waits = |said: &&str| said.contains("another run with this file is at it");
@@ -256,11 +234,11 @@ fn nothing_is_paid_for_where_no_provider_could_win() {
 fn an_update_that_its_provider_would_have_to_refuse_changes_nothing() {
     let chain = Chain::start();
     chain.register_provider();
-    let file = chain.path("app.yaml");
+    let path = chain.path("app.yaml");
     let text = std::fs::read_to_string(sample("minimal.yaml")).unwrap();
-    std::fs::write(&file, &text).unwrap();
-    let file = file.to_str().unwrap();
-    let words = ["deploy", file, "--deposit", "100000", "--timeout", "3"];
+    std::fs::write(&path, &text).unwrap();
+    let file = path.to_str().unwrap();
+    let words = words(&path, A_WHILE);
     chain.run("alice", &words).failure(6);
     let version =
         || chain.json("alice", &["deployment", "show", "1"])["deployment"]["version"].clone();

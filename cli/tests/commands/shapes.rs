@@ -26,7 +26,7 @@ fn every_command_prints_json_of_its_promised_shape() {
     chain
         .run(
             "alice",
-            &["deploy", file, "--timeout", "3", "--deposit", "100000"],
+            &["deploy", file, "--timeout", "6", "--deposit", "100000"],
         )
         .failure(6);
     chain.bid("1/1/1");

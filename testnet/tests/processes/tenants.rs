@@ -115,6 +115,14 @@ fn an_application_that_ends_at_once_is_not_said_to_run_and_a_plan_has_prices_and
         candidate["reasons"].to_string().contains("processor"),
         "{plan}"
     );
+    let ran = output(&mut net.welkin("alice", &["deploy", &too_large]));
+    let said = String::from_utf8(ran.stderr).unwrap();
+    assert_eq!(ran.status.code(), Some(3), "{said}");
+    assert!(
+        said.contains("nothing was ordered") && said.contains("processor"),
+        "{said}"
+    );
+    assert_eq!(net.json(&["deployment", "list"]), serde_json::json!([]));
 
     let ends = write(
         "ends.yaml",

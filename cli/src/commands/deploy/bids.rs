@@ -3,20 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use welkin_client::Chain;
+use tokio::sync::mpsc;
 use welkin_modules::ids::OrderId;
 use welkin_modules::market::types::{Bid, BidState};
-use welkin_modules::matching::provider_mismatches;
-use welkin_modules::provider::types::Status as ProviderStatus;
 use welkin_modules::spec::GroupSpec;
 use welkin_runtime::Address;
 
 use super::run::{LOOK, Run};
+use crate::candidates::{self, Candidate, Verdict};
 use crate::failure::{Failure, Outcome, code};
 use crate::output::tokens;
 
 /// For how long bids are waited for before the order itself is looked at again: it may have ended.
 const LOOK_AGAIN: Duration = Duration::from_secs(3);
+
+/// How long an order waits for providers to say that they would run it. One that is slower may bid all the same.
+const HEARING: Duration = Duration::from_secs(2);
 
 /// The wait for bids on one order.
 #[derive(Clone, Debug)]
@@ -27,46 +29,138 @@ pub struct Auction {
     is_silence_said: bool,
 }
 
-impl Run {
-    /// Fails where the chain shows already that nobody can win a group, before anything is paid.
-    pub(super) async fn check_that_somebody_could_run_it(&self) -> Outcome {
-        for group in &self.groups {
-            let mut misfits = misfits(&self.chain, &group.spec).await?;
-            if let Some(wanted) = self.wishes.provider {
-                let reasons = misfits.remove(&wanted).ok_or_else(|| {
-                    Failure::not_found(format!(
-                        "there is no provider {wanted}; `welkin provider list` lists all"
-                    ))
-                })?;
-                misfits = BTreeMap::from([(wanted, reasons)]);
-            }
-            if misfits.values().any(Vec::is_empty) {
-                continue;
-            }
-            let name = &group.spec.name;
-            let mut text = format!("nothing was ordered: no provider could run group {name:?}");
-            for (provider, reasons) in misfits {
-                text.push_str(&format!("\n  {provider}: {}", reasons.join("; ")));
-            }
-            return Err(Failure::not_found(text));
+/// The providers that the person would take, and what is known of them.
+#[derive(Debug)]
+pub struct Survey {
+    since: Instant,
+    candidates: BTreeMap<Address, Candidate>,
+    /// What they say themselves, as it comes.
+    answers: mpsc::Receiver<Candidate>,
+}
+
+impl Survey {
+    fn learn(&mut self, heard: Candidate) {
+        self.candidates.insert(heard.address(), heard);
+    }
+
+    /// Takes what has come meanwhile.
+    fn catch_up(&mut self) {
+        while let Ok(heard) = self.answers.try_recv() {
+            self.learn(heard);
         }
+    }
+
+    async fn hear_all(&mut self) {
+        while let Some(heard) = self.answers.recv().await {
+            self.learn(heard);
+        }
+    }
+
+    /// Listens until each of `groups` groups has somebody who would run it, all have answered, or it takes too long.
+    async fn hear_enough(&mut self, groups: usize) {
+        let enough = async {
+            while !(0..groups).all(|index| self.somebody_would_run(index)) {
+                let Some(heard) = self.answers.recv().await else {
+                    break;
+                };
+                self.learn(heard);
+            }
+        };
+        // What is missing then is not known, and stops nobody.
+        let _ = tokio::time::timeout(HEARING, enough).await;
+    }
+
+    fn somebody_would_run(&self, index: usize) -> bool {
+        let mut verdicts = self.of_group(index);
+        verdicts.any(|(_, verdict)| matches!(verdict, Verdict::WouldBid(_)))
+    }
+
+    fn of_group(&self, index: usize) -> impl Iterator<Item = (Address, &Verdict)> {
+        let all = self.candidates.iter();
+        all.map(move |(provider, one)| (*provider, &one.verdicts[index]))
+    }
+
+    /// Who may bid on a group.
+    fn could_bid(&self, index: usize) -> BTreeSet<Address> {
+        let could = self
+            .of_group(index)
+            .filter(|(_, verdict)| verdict.may_bid());
+        could.map(|(provider, _)| provider).collect()
+    }
+
+    /// Each provider's reasons, a line each.
+    fn reasons(&self, index: usize) -> String {
+        let lines = self.of_group(index).map(|(provider, verdict)| {
+            let reasons = verdict.reasons().join("; ");
+            format!("\n  {provider}: {reasons}")
+        });
+        match self.candidates.is_empty() {
+            true => "\n  there is no provider on this chain yet".to_owned(),
+            false => lines.collect(),
+        }
+    }
+}
+
+impl Run {
+    /// Fails where nobody can win a group, as far as the chain shows and the providers say, before anything is paid.
+    pub(super) async fn check_that_somebody_could_run_it(&mut self) -> Outcome {
+        let mut survey = self.new_survey().await?;
+        survey.hear_enough(self.groups.len()).await;
+        for (index, group) in self.groups.iter().enumerate() {
+            let name = &group.spec.name;
+            let reasons = survey.reasons(index);
+            if survey.could_bid(index).is_empty() {
+                return Err(Failure::not_found(format!(
+                    "no provider could run group {name:?}{reasons}"
+                )));
+            }
+            if !survey.somebody_would_run(index) {
+                self.tell(&format!(
+                    "nobody says that it would run group {name:?}; ordering all the same{reasons}"
+                ));
+            }
+        }
+        self.survey = Some(survey);
         Ok(())
+    }
+
+    /// What is known of the providers; looked up and asked for where that is some time ago.
+    async fn survey(&mut self) -> Outcome<&mut Survey> {
+        let is_old = |survey: &Survey| survey.since.elapsed() >= LOOK_AGAIN;
+        let survey = match self.survey.take() {
+            Some(survey) if !is_old(&survey) => survey,
+            _ => self.new_survey().await?,
+        };
+        Ok(self.survey.insert(survey))
+    }
+
+    async fn new_survey(&mut self) -> Outcome<Survey> {
+        let groups = self.groups.iter().map(|group| group.spec.clone());
+        let groups: Vec<GroupSpec> = groups.collect();
+        let mut known = candidates::of_chain(&self.chain, &groups).await?;
+        if let Some(wanted) = self.wishes.provider {
+            known.retain(|one| one.address() == wanted);
+            if known.is_empty() {
+                return Err(Failure::not_found(format!(
+                    "there is no provider {wanted}; `welkin provider list` lists all"
+                )));
+            }
+        }
+        let mut asked = known.clone();
+        asked.retain(|one| one.verdicts.iter().any(Verdict::may_bid));
+        let phone = self.phone().await?;
+        Ok(Survey {
+            since: Instant::now(),
+            candidates: known.into_iter().map(|one| (one.address(), one)).collect(),
+            answers: candidates::hear(asked, self.chain.clone(), phone, groups),
+        })
     }
 
     /// Waits until every provider that could bid has done so, or the time for it is over and there is a bid. Nothing
     /// where that takes so long that the order should be looked at again.
     pub(super) async fn choose(&mut self, order: OrderId, index: usize) -> Outcome<Option<Bid>> {
-        let could = could_bid(&self.chain, &self.groups[index].spec).await?;
         if self.auction.as_ref().is_none_or(|one| one.order != order) {
-            self.step(format!(
-                "waiting for bids on {order} ({} provider(s) could bid)",
-                could.len()
-            ));
-            self.auction = Some(Auction {
-                order,
-                since: Instant::now(),
-                is_silence_said: false,
-            });
+            self.begin_auction(order, index).await?;
         }
         let began = Instant::now();
         while began.elapsed() < LOOK_AGAIN {
@@ -82,27 +176,69 @@ impl Run {
                 return Err(failure);
             }
             bids.sort_by_key(|bid| (bid.rate_uwlk_per_hour, bid.number));
-            let have: BTreeSet<Address> = bids.iter().map(|bid| bid.id.provider).collect();
             let wanted = match self.wishes.provider {
                 Some(provider) => bids.iter().find(|bid| bid.id.provider == provider),
                 None => bids.first(),
             };
-            let all_in = !could.is_empty() && could.is_subset(&have);
             let is_time = self.is_patience_over();
-            match wanted {
-                Some(bid) if self.wishes.choose && (all_in || is_time) => {
-                    let bid = bid.clone();
-                    return ask(bids).await.map(|chosen| Some(chosen.unwrap_or(bid)));
+            match wanted.cloned() {
+                Some(bid) if is_time || self.has_everybody_bid(&bids, index) => {
+                    return match self.wishes.choose {
+                        true => ask(bids).await.map(|chosen| Some(chosen.unwrap_or(bid))),
+                        false => Ok(Some(bid)),
+                    };
                 }
-                Some(bid) if all_in || is_time || self.wishes.provider.is_some() => {
-                    return Ok(Some(bid.clone()));
+                None if is_time => {
+                    self.check_that_a_bid_may_come(index, bids.len()).await?;
+                    self.say_silence(bids.len());
                 }
-                None if is_time => self.say_silence(bids.len()),
                 _ => {}
             }
             tokio::time::sleep(LOOK).await;
         }
         Ok(None)
+    }
+
+    async fn begin_auction(&mut self, order: OrderId, index: usize) -> Outcome {
+        let survey = self.survey().await?;
+        survey.catch_up();
+        let could = survey.could_bid(index).len();
+        self.step(format!(
+            "waiting for bids on {order} ({could} provider(s) could bid)"
+        ));
+        self.auction = Some(Auction {
+            order,
+            since: Instant::now(),
+            is_silence_said: false,
+        });
+        Ok(())
+    }
+
+    /// Whether all have bid from whom a bid is expected.
+    fn has_everybody_bid(&mut self, bids: &[Bid], index: usize) -> bool {
+        let have: BTreeSet<Address> = bids.iter().map(|bid| bid.id.provider).collect();
+        self.survey.as_mut().is_some_and(|survey| {
+            survey.catch_up();
+            survey.could_bid(index).is_subset(&have)
+        })
+    }
+
+    /// Fails where all from whom a bid could be taken say that they make none.
+    async fn check_that_a_bid_may_come(&mut self, index: usize, others: usize) -> Outcome {
+        let survey = self.survey().await?;
+        survey.hear_all().await;
+        if !survey.could_bid(index).is_empty() {
+            return Ok(());
+        }
+        let reasons = survey.reasons(index);
+        let name = &self.groups[index].spec.name;
+        let hint = match others {
+            0 => String::new(),
+            _ => format!("\n{others} other(s) bid; without --provider the cheapest is taken"),
+        };
+        Err(Failure::not_found(format!(
+            "no provider takes group {name:?} any more{reasons}{hint}"
+        )))
     }
 
     fn is_patience_over(&self) -> bool {
@@ -125,30 +261,6 @@ impl Run {
         };
         self.tell(&text);
     }
-}
-
-/// Every provider, and why it cannot win the group as far as the chain shows. Whether it has room, only it knows.
-async fn misfits(chain: &Chain, spec: &GroupSpec) -> Outcome<BTreeMap<Address, Vec<String>>> {
-    let mut all = BTreeMap::new();
-    for view in chain.providers().await? {
-        let one = view.provider;
-        let signed = chain.attestations(one.address).await?;
-        let mismatches = provider_mismatches(spec, &one.profile.attributes, &signed);
-        let mut reasons: Vec<String> = mismatches.iter().map(ToString::to_string).collect();
-        if one.status != ProviderStatus::Active {
-            reasons.push("it takes nothing new".to_owned());
-        }
-        all.insert(one.address, reasons);
-    }
-    Ok(all)
-}
-
-async fn could_bid(chain: &Chain, spec: &GroupSpec) -> Outcome<BTreeSet<Address>> {
-    let misfits = misfits(chain, spec).await?;
-    let fits = misfits
-        .into_iter()
-        .filter(|(_, reasons)| reasons.is_empty());
-    Ok(fits.map(|(provider, _)| provider).collect())
 }
 
 /// Asks beside the tasks, so that time and signals are heard meanwhile.

@@ -89,7 +89,7 @@ async fn conclude(
     };
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
-    let limit = run.limit();
+    let limit = run.wishes.limit;
     let ended = tokio::select! {
         outcome = work(run) => Ended::Finished(outcome),
         () = tokio::time::sleep(limit) => Ended::TimeIsOver,

@@ -15,10 +15,10 @@ use welkin_provider_api::manifest::{Built, Commitment};
 use welkin_runtime::crypto::SigningKey;
 use welkin_runtime::{Address, Amount, Hash};
 
-use super::bids::Auction;
+use super::bids::{Auction, Survey};
 use super::steps::{Facts, Goal, GroupSeen, Leased, Obstacle, Ordered, Seen, Step};
 use super::{Deployed, intent};
-use crate::channel::Link;
+use crate::channel::{Link, Phone};
 use crate::commands::sdl;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, code};
@@ -58,9 +58,11 @@ pub struct Run {
     content: Hash,
     commitment: Option<Commitment>,
     facts: Facts,
+    phone: Option<Phone>,
     links: BTreeMap<usize, Link>,
     /// Where services are reached, by the number of their group.
     reached: BTreeMap<usize, Reached>,
+    pub(super) survey: Option<Survey>,
     pub(super) auction: Option<Auction>,
     began: Instant,
     doing: String,
@@ -115,8 +117,10 @@ impl Run {
             intents,
             content,
             commitment: None,
+            phone: None,
             links: BTreeMap::new(),
             reached: BTreeMap::new(),
+            survey: None,
             auction: None,
             began: Instant::now(),
             doing: "starting".to_owned(),
@@ -282,7 +286,7 @@ impl Run {
                 let status = self.status(lease, index).await?;
                 let wanted = self.commitment()?.hash;
                 // One that failed is sent again: the person wants it tried again.
-                let failed = matches!(status.phase, Phase::Failed | Phase::UpdateFailed);
+                let failed = failed_there(&status).is_some();
                 let has_it = status.accepted_manifest == Some(wanted) && !failed;
                 Ok(Seen::Manifest(index, has_it))
             }
@@ -386,10 +390,20 @@ impl Run {
         Ok(Seen::Sent)
     }
 
+    /// This run's end of its lines to providers; the one that was used before, until something fails.
+    pub(super) async fn phone(&mut self) -> Outcome<Phone> {
+        let phone = match self.phone.take() {
+            Some(phone) => phone,
+            None => Phone::new(&self.chain).await?,
+        };
+        Ok(self.phone.insert(phone).clone())
+    }
+
     /// A link to the provider of a lease; the one that was used before, until it fails.
     async fn link(&mut self, lease: LeaseId, index: usize) -> Outcome<&Link> {
         if !self.links.contains_key(&index) {
-            let link = Link::to(&self.chain, self.key.clone(), lease).await?;
+            let phone = self.phone().await?;
+            let link = Link::to(&phone, &self.chain, self.key.clone(), lease).await?;
             self.links.insert(index, link);
         }
         Ok(&self.links[&index])
@@ -416,18 +430,16 @@ impl Run {
         loop {
             let status = self.status(lease, index).await?;
             self.works();
-            match status.phase {
-                Phase::Ready if status.running_manifest == Some(wanted) => {
-                    self.held_up = None;
-                    self.reached.insert(index, Reached::of(lease, &status));
-                    return Ok(Seen::Ready(index));
-                }
-                Phase::Failed | Phase::UpdateFailed => return Err(failed_there(&status)),
-                _ => {
-                    self.hear_what_holds_it_up(lease, &status);
-                    tokio::time::sleep(LOOK).await;
-                }
+            if let Some(failure) = failed_there(&status) {
+                return Err(failure);
             }
+            if status.phase == Phase::Ready && status.running_manifest == Some(wanted) {
+                self.held_up = None;
+                self.reached.insert(index, Reached::of(lease, &status));
+                return Ok(Seen::Ready(index));
+            }
+            self.hear_what_holds_it_up(lease, &status);
+            tokio::time::sleep(LOOK).await;
         }
     }
 
@@ -450,14 +462,10 @@ impl Run {
                 while let Err(cause) = http::answers(&url).await {
                     // Its provider may know why.
                     match self.status(reached.lease, index).await {
-                        Ok(status)
-                            if matches!(status.phase, Phase::Failed | Phase::UpdateFailed) =>
-                        {
-                            return Err(failed_there(&status));
-                        }
-                        Ok(status) => match what_holds_it_up(&status) {
-                            Some(_) => self.hear_what_holds_it_up(reached.lease, &status),
-                            None => self.held_up = Some(cause),
+                        Ok(status) => match (failed_there(&status), what_holds_it_up(&status)) {
+                            (Some(failure), _) => return Err(failure),
+                            (None, Some(_)) => self.hear_what_holds_it_up(reached.lease, &status),
+                            (None, None) => self.held_up = Some(cause),
                         },
                         Err(failure) if failure.is_temporary => self.try_on(&failure).await,
                         Err(failure) => return Err(failure),
@@ -497,12 +505,8 @@ impl Run {
         self.trouble = Some(failure.to_string());
         // A provider that comes back may have another address.
         self.links.clear();
+        self.phone = None;
         tokio::time::sleep(LOOK).await;
-    }
-
-    /// How long it may take.
-    pub fn limit(&self) -> Duration {
-        self.wishes.limit
     }
 
     /// What it is about, for messages.
@@ -599,10 +603,14 @@ pub fn port_for_people(port: &ForwardedPort) -> String {
     format!("{kind}://{}:{}", port.host, port.external_port)
 }
 
-fn failed_there(status: &LeaseStatus) -> Failure {
+/// The failure of an application that its provider has given up.
+fn failed_there(status: &LeaseStatus) -> Option<Failure> {
+    if !matches!(status.phase, Phase::Failed | Phase::UpdateFailed) {
+        return None;
+    }
     let cause = status.failure.as_deref().unwrap_or("no cause was given");
     let text = format!("the provider could not run it: {}", one_line(cause));
-    Failure::new(code::REFUSED_BY_PROVIDER, text)
+    Some(Failure::new(code::REFUSED_BY_PROVIDER, text))
 }
 
 fn what_holds_it_up(status: &LeaseStatus) -> Option<String> {
