@@ -140,6 +140,9 @@ pub enum Deployment {
     Close {
         /// The deployment's number
         id: DeploymentId,
+        /// How long it may take until a block has it, in seconds [default: 60]
+        #[structopt(long, env = "WELKIN_TIMEOUT")]
+        timeout: Option<u64>,
     },
     /// Adds tokens, in uwlk; anybody may
     Deposit {
@@ -147,6 +150,9 @@ pub enum Deployment {
         id: DeploymentId,
         /// How much, in uwlk
         amount: u64,
+        /// How long it may take until a block has it, in seconds [default: 60]
+        #[structopt(long, env = "WELKIN_TIMEOUT")]
+        timeout: Option<u64>,
     },
 }
 

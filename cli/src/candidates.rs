@@ -64,7 +64,7 @@ impl Verdict {
             reasons.push("it takes nothing new".to_owned());
         }
         match reasons.is_empty() {
-            true => Verdict::Silent("it was not asked".to_owned()),
+            true => Verdict::Silent("it has not answered yet".to_owned()),
             false => Verdict::Cannot(reasons),
         }
     }

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Beside the context stand `money`, which says what an escrow account means to its owner, and `candidates`, which says
-//! who could run groups; beside the commands `sdl`, which reads files for several of them, and `dynamic`, which makes the
+//! who could run groups; `sending` is how a call is sent while somebody waits; beside the commands `sdl`, which reads files for several of them, and `dynamic`, which makes the
 //! trees of `tx` and `query` from the runtime's metadata.
 //!
 //! Invariants: data goes to stdout and everything else to stderr; the exit code says what kind of failure it was
@@ -24,6 +24,8 @@ mod failure;
 mod http;
 mod money;
 mod output;
+mod sending;
+mod signals;
 mod switches;
 
 use std::io::Write;

@@ -1,5 +1,7 @@
 //! `welkin deployment`.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use welkin_client::{Chain, call};
 use welkin_modules::deployment::Deployments;
@@ -17,6 +19,7 @@ use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::money::{self, Standing};
 use crate::output::{pairs, table, tokens};
+use crate::sending::send;
 
 #[derive(Serialize)]
 struct Listed {
@@ -57,24 +60,36 @@ pub async fn run(context: &Context, command: Deployment) -> Outcome {
         }
         Deployment::Show { id } => show(context, id).await,
         Deployment::Update(options) => deploy::update::run(context, options).await,
-        Deployment::Close { id } => {
+        Deployment::Close { id, timeout } => {
             let close = call::<Deployments>(&Call::Close { deployment: id });
-            submit(context, id, close).await
+            submit(context, id, close, timeout).await
         }
-        Deployment::Deposit { id, amount } => {
+        Deployment::Deposit {
+            id,
+            amount,
+            timeout,
+        } => {
             let deposit = EscrowCall::Deposit {
                 deployment: id,
                 amount: Amount(amount),
             };
-            submit(context, id, call::<Escrow>(&deposit)).await
+            submit(context, id, call::<Escrow>(&deposit), timeout).await
         }
     }
 }
 
-async fn submit(context: &Context, id: DeploymentId, call: RawCall) -> Outcome {
+/// Sends a call about a deployment and shows its money then. `timeout` is in seconds.
+async fn submit(
+    context: &Context,
+    id: DeploymentId,
+    call: RawCall,
+    timeout: Option<u64>,
+) -> Outcome {
     let key = context.key()?;
     let chain = context.chain().await?;
-    let receipt = chain.submit(&key, vec![call]).await?;
+    let limit = timeout.map(Duration::from_secs);
+    let look = format!("`welkin deployment show {id}` shows it then");
+    let receipt = send(&chain, &key, vec![call], limit, &look).await?;
     let changed = Changed {
         deployment: id,
         height: receipt.height,

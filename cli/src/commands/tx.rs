@@ -9,6 +9,7 @@ use super::dynamic::{Kind, Typed, read};
 use crate::context::Context;
 use crate::failure::Outcome;
 use crate::output::pairs;
+use crate::sending::send;
 
 #[derive(Serialize)]
 struct Sent {
@@ -26,11 +27,12 @@ pub async fn run(context: &Context, words: &[String]) -> Outcome {
         Typed::Help(text) => return context.format.print(&text, String::clone),
     };
     let call = call_from_json(&module, &value)?;
-    let receipt = context
-        .chain()
-        .await?
-        .submit(&context.key()?, vec![call])
-        .await?;
+    let key = context.key()?;
+    let chain = context.chain().await?;
+    let address = key.address();
+    let look =
+        format!("`welkin query accounts account --address {address}` shows a larger sequence then");
+    let receipt = send(&chain, &key, vec![call], None, &look).await?;
     let events = receipt.events.iter().map(|event| {
         let content = RUNTIME.event_to_json(event).unwrap_or(Value::Null);
         serde_json::json!({ "type": event.kind(), "content": content })

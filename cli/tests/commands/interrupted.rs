@@ -3,7 +3,9 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, ChildStderr, Stdio};
+
+use rustix::process::{Pid, Signal};
 
 use crate::support::{Chain, Ran, address, run, sample, until};
 
@@ -163,6 +165,47 @@ fn two_runs_with_one_file_wait_for_each_other_and_order_once() {
     assert_eq!(counts(&chain), (1, 0), "{said:?}");
 }
 
+/// Reads what a command says, up to a line with these words.
+fn until_it_says(running: &mut Child, words: &str) -> BufReader<ChildStderr> {
+    let mut said = BufReader::new(running.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains(words) {
+        line.clear();
+        assert_ne!(said.read_line(&mut line).unwrap(), 0, "it ended by itself");
+    }
+    said
+}
+
+/// Presses Ctrl-C; what is said after that.
+fn interrupted(mut running: Child, mut said: BufReader<ChildStderr>) -> String {
+    let pid = Pid::from_child(&running);
+    rustix::process::kill_process(pid, Signal::INT).unwrap();
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    let status = running.wait().unwrap();
+    assert_eq!(status.code(), Some(130), "as shells count SIGINT: {rest}");
+    rest
+}
+
+#[test]
+fn a_call_that_no_block_has_is_said_to_be_waited_for_and_may_still_happen_after_ctrl_c() {
+    let chain = Chain::start();
+    let node = chain.node();
+    rustix::process::kill_process(node, Signal::STOP).unwrap();
+    let call = ["deployment", "deposit", "1", "5"];
+    let mut command = chain.welkin("alice", &call);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = command.spawn().unwrap();
+    let said = until_it_says(&mut running, "no block has it yet");
+    let rest = interrupted(running, said);
+    assert!(rest.contains("welkin deployment show 1"), "{rest}");
+    // Its limit is the person's to choose.
+    let mut limited = call.to_vec();
+    limited.extend(["--timeout", "1"]);
+    chain.run("alice", &limited).failure(6);
+    rustix::process::kill_process(node, Signal::CONT).unwrap();
+}
+
 #[test]
 fn a_run_that_is_interrupted_says_what_exists() {
     let chain = Chain::start();
@@ -172,18 +215,8 @@ fn a_run_that_is_interrupted_says_what_exists() {
     let mut command = chain.welkin("alice", &words);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut running = command.spawn().unwrap();
-    let mut said = BufReader::new(running.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("waiting for bids") {
-        line.clear();
-        assert_ne!(said.read_line(&mut line).unwrap(), 0, "it ended by itself");
-    }
-    let pid = rustix::process::Pid::from_child(&running);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    let mut rest = String::new();
-    said.read_to_string(&mut rest).unwrap();
-    let status = running.wait().unwrap();
-    assert_eq!(status.code(), Some(130), "as shells count SIGINT: {rest}");
+    let said = until_it_says(&mut running, "waiting for bids");
+    let rest = interrupted(running, said);
     assert!(
         rest.contains("deployment 1 exists with 0 lease(s)"),
         "{rest}"
@@ -249,7 +282,11 @@ fn an_update_that_its_provider_would_have_to_refuse_changes_nothing() {
     std::fs::write(file, larger).unwrap();
     let update = ["deployment", "update", "1", file, "--timeout", "3"];
     let refused = chain.run("alice", &update);
-    assert!(refused.failure(2).contains("memory"), "{}", refused.err);
+    let said = refused.failure(2);
+    assert!(
+        said.contains("memory") && !said.contains("updating"),
+        "{said}"
+    );
     let theirs = run(&mut chain.welkin("bob", &update));
     assert!(theirs.failure(2).contains("--key"), "{}", theirs.err);
     assert_eq!(version(), before);

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use rustix::process::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 use welkin_client::keyring::{KdfCost, Keyring};
@@ -172,6 +173,11 @@ impl Chain {
             let ran = run(&mut self.welkin("alice", &["query", "accounts", "params"]));
             (ran.code == 0).then_some(())
         });
+    }
+
+    /// The validator's process.
+    pub fn node(&self) -> Pid {
+        Pid::from_child(self.node.as_ref().unwrap())
     }
 
     /// Ends the validator at once.

@@ -24,7 +24,6 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use welkin_modules::ids::DeploymentId;
 use welkin_runtime::{Amount, Time};
 
@@ -32,6 +31,7 @@ use super::sdl;
 use crate::args::Deploy;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, code};
+use crate::signals::Signals;
 pub use run::port_for_people;
 use run::{Run, Wishes};
 use steps::{Goal, Leased};
@@ -84,16 +84,12 @@ async fn conclude(
     run: &mut Run,
     work: impl AsyncFnOnce(&mut Run) -> Outcome<Deployed>,
 ) -> Outcome {
-    let listen = |kind| {
-        signal(kind).map_err(|error| Failure::new(code::FAILED, format!("signals: {error}")))
-    };
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut terminate = listen(SignalKind::terminate())?;
+    let mut signals = Signals::listen()?;
     let limit = run.wishes.limit;
     let ended = tokio::select! {
         outcome = work(run) => Ended::Finished(outcome),
         () = tokio::time::sleep(limit) => Ended::TimeIsOver,
-        number = either(&mut interrupt, &mut terminate) => Ended::Signal(number),
+        number = signals.next() => Ended::Signal(number),
     };
     let while_doing = || format!("while {}{}", run.doing(), run.trouble());
     let failure = match ended {
@@ -112,7 +108,10 @@ async fn conclude(
             format!("interrupted {}; the next run continues", while_doing()),
         ),
     };
-    run.say_what_exists();
+    // With wrong input nothing was sent, and the failure names what is in the way.
+    if failure.code != code::USAGE {
+        run.say_what_exists();
+    }
     Err(failure)
 }
 
@@ -121,14 +120,6 @@ enum Ended {
     Finished(Outcome<Deployed>),
     TimeIsOver,
     Signal(i32),
-}
-
-/// The number of whichever comes first.
-async fn either(interrupt: &mut Signal, terminate: &mut Signal) -> i32 {
-    tokio::select! {
-        _ = interrupt.recv() => SignalKind::interrupt().as_raw_value(),
-        _ = terminate.recv() => SignalKind::terminate().as_raw_value(),
-    }
 }
 
 fn for_people(deployed: &Deployed) -> String {

@@ -37,7 +37,6 @@ pub async fn run(context: &Context, options: Update) -> Outcome {
 
 impl Run {
     async fn update(&mut self, id: DeploymentId) -> Outcome<Deployed> {
-        self.step(format!("updating deployment {id}"));
         loop {
             match self.commit_on_chain(id).await {
                 Ok(known) => {
@@ -76,6 +75,7 @@ impl Run {
             nonce,
         };
         let calls = vec![call::<Deployments>(&update)];
+        self.step(format!("updating deployment {id}"));
         let receipt = self.chain.submit(&self.key, calls).await?;
         self.step(format!(
             "committed to the new version in block {}",
