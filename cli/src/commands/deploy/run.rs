@@ -448,7 +448,9 @@ impl Run {
         let Some(cause) = what_holds_it_up(status) else {
             return;
         };
-        let cause = format!("{cause}; `welkin lease logs {lease}` shows what it writes");
+        let cause = format!(
+            "{cause}; `welkin lease events {lease}` shows what was tried, `welkin lease logs {lease}` what it wrote"
+        );
         if self.told.insert(cause.clone()) {
             self.tell(&cause);
         }
