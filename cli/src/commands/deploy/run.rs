@@ -16,7 +16,9 @@ use welkin_runtime::crypto::SigningKey;
 use welkin_runtime::{Address, Amount, Hash};
 
 use super::bids::{Auction, Survey};
-use super::steps::{Facts, Goal, GroupSeen, Leased, Obstacle, Ordered, Seen, Step};
+use super::steps::{
+    Facts, Goal, GroupSeen, Leased, Obstacle, Ordered, Reaction, Seen, Setback, Step,
+};
 use super::{Deployed, intent};
 use crate::channel::{Link, Phone};
 use crate::commands::sdl;
@@ -181,49 +183,39 @@ impl Run {
     /// # Errors
     /// What will not pass by itself.
     pub async fn finish(&mut self) -> Outcome<Deployed> {
-        let mut refused: Option<(Step, Failure)> = None;
+        let mut refusal = None;
         loop {
             let step = self.facts.next();
             match step {
                 Step::Done => break,
                 Step::Stop(obstacle) => return Err(self.in_the_way(obstacle)),
+                Step::GiveUp => return Err(refusal.unwrap_or_else(no_such_step)),
                 _ => {}
             }
-            // Refused, and a look showed that it was not done before either.
-            if let Some((_, failure)) = refused.take_if(|(again, _)| *again == step) {
-                return Err(failure);
-            }
-            match self.take(step).await {
+            let failure = match self.take(step).await {
                 Ok(seen) => {
                     self.works();
+                    self.taking = None;
                     if step.is_sent_to_the_chain() {
                         self.on_its_way = None;
                     }
                     self.facts.learn(seen);
+                    continue;
                 }
-                Err(failure) => {
-                    let is_sent = step.is_sent_to_the_chain();
-                    // Calls carry a nonce or the number of an order: a second one is refused, never done twice.
-                    let may_pass =
-                        failure.is_temporary || (is_sent && failure.code == code::TIMED_OUT);
-                    if !may_pass && !is_sent {
-                        return Err(failure);
-                    }
-                    if is_sent {
-                        self.facts.learn(Seen::Sent);
-                    }
-                    if may_pass {
-                        self.try_on(&failure).await;
-                        continue;
-                    }
+                Err(failure) => failure,
+            };
+            let bid = self.taking.take();
+            let setback = setback(step, &failure, bid);
+            match self.facts.failed(step, setback) {
+                Reaction::GiveUp => return Err(failure),
+                Reaction::TryOn => self.try_on(&failure).await,
+                Reaction::LookAgain => {
                     self.on_its_way = None;
-                    match (step, self.taking.take()) {
-                        // There may be another bid to take.
-                        (Step::TakeBid(..), Some(bid)) => {
+                    match bid {
+                        Some(bid) => {
                             self.refused_bids.insert(bid, failure);
                         }
-                        (Step::TakeBid(..), None) => return Err(failure),
-                        _ => refused = Some((step, failure)),
+                        None => refusal = Some(failure),
                     }
                 }
             }
@@ -292,7 +284,7 @@ impl Run {
             }
             Step::SendManifest(lease, index) => self.send_manifest(lease, index).await,
             Step::AwaitReady(lease, index) => self.await_ready(lease, index).await,
-            Step::Done | Step::Stop(_) => Err(Failure::new(code::FAILED, "there is no such step")),
+            Step::Done | Step::Stop(_) | Step::GiveUp => Err(no_such_step()),
         }
     }
 
@@ -613,6 +605,25 @@ fn failed_there(status: &LeaseStatus) -> Option<Failure> {
     let cause = status.failure.as_deref().unwrap_or("no cause was given");
     let text = format!("the provider could not run it: {}", one_line(cause));
     Some(Failure::new(code::REFUSED_BY_PROVIDER, text))
+}
+
+/// How a step failed; `bid` is the one that it was taking.
+fn setback(step: Step, failure: &Failure, bid: Option<BidId>) -> Setback {
+    let is_sent = match step {
+        Step::TakeBid(..) => bid.is_some(),
+        _ => step.is_sent_to_the_chain(),
+    };
+    match is_sent {
+        // Calls carry a nonce or the number of an order: a second one is refused, never done twice.
+        true if failure.is_temporary || failure.code == code::TIMED_OUT => Setback::MayPass,
+        true => Setback::Refused,
+        false if failure.is_temporary => Setback::MayPass,
+        false => Setback::Final,
+    }
+}
+
+fn no_such_step() -> Failure {
+    Failure::new(code::FAILED, "there is no such step")
 }
 
 fn what_holds_it_up(status: &LeaseStatus) -> Option<String> {

@@ -96,6 +96,30 @@ pub enum Step {
     Done,
     /// Nothing: something is in the way.
     Stop(Obstacle),
+    /// Nothing: the chain refused what would be next, and a look showed that no earlier attempt had done it.
+    GiveUp,
+}
+
+/// How a step failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setback {
+    /// It may succeed a moment later, or has succeeded and the answer was lost.
+    MayPass,
+    /// What was sent to the chain was refused; perhaps because an earlier attempt had succeeded.
+    Refused,
+    /// It will not succeed, and nothing was sent.
+    Final,
+}
+
+/// What to do about a setback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reaction {
+    /// Let a moment pass, then take what is next.
+    TryOn,
+    /// Take what is next: a look.
+    LookAgain,
+    /// End with this failure.
+    GiveUp,
 }
 
 /// What a run is for.
@@ -163,6 +187,7 @@ pub struct Facts {
     intent: Option<Intent>,
     deployment: Look<Ordered>,
     groups: Vec<GroupFacts>,
+    refused: Option<Step>,
 }
 
 impl Facts {
@@ -174,6 +199,7 @@ impl Facts {
             intent,
             deployment: Look::Due,
             groups: vec![GroupFacts::default(); groups],
+            refused: None,
         }
     }
 
@@ -212,6 +238,31 @@ impl Facts {
 
     /// What is next.
     pub fn next(&self) -> Step {
+        let due = self.due();
+        match self.refused == Some(due) {
+            true => Step::GiveUp,
+            false => due,
+        }
+    }
+
+    /// Takes in that a step failed.
+    pub fn failed(&mut self, step: Step, setback: Setback) -> Reaction {
+        if step.is_sent_to_the_chain() && setback != Setback::Final {
+            self.learn(Seen::Sent);
+        }
+        match (setback, step) {
+            (Setback::MayPass, _) => Reaction::TryOn,
+            (Setback::Final, _) => Reaction::GiveUp,
+            // There may be another bid to take.
+            (Setback::Refused, Step::TakeBid(..)) => Reaction::LookAgain,
+            (Setback::Refused, _) => {
+                self.refused = Some(step);
+                Reaction::LookAgain
+            }
+        }
+    }
+
+    fn due(&self) -> Step {
         let Some(intent) = &self.intent else {
             return Step::Remember;
         };

@@ -8,7 +8,9 @@ use welkin_modules::deployment::types::{GroupState, Nonce};
 use welkin_modules::ids::{DeploymentId, OrderId};
 use welkin_runtime::{Address, Amount, Hash};
 
-use super::steps::{Facts, Goal, GroupSeen, Intent, Leased, Obstacle, Ordered, Seen, Step};
+use super::steps::{
+    Facts, Goal, GroupSeen, Intent, Leased, Obstacle, Ordered, Reaction, Seen, Setback, Step,
+};
 
 const FILE: Hash = Hash([1; 32]);
 const CHANGED_FILE: Hash = Hash([2; 32]);
@@ -168,7 +170,7 @@ impl Placed {
     }
 }
 
-/// One run, as `Run::finish` does it; `faults` disturb its steps one after the other.
+/// One run; `faults` disturb its steps one after the other. What follows from each is decided by the facts.
 fn run(
     world: &mut World,
     content: Hash,
@@ -186,13 +188,12 @@ fn run_for(
     faults: &mut impl Iterator<Item = Fault>,
 ) -> End {
     let mut facts = Facts::new(goal, content, groups, world.disk.clone());
-    let mut refused = None;
     for _ in 0..MANY {
         let step = facts.next();
         match step {
             Step::Done => return End::Done(facts.deployment().expect("is known")),
             Step::Stop(obstacle) => return End::Stopped(obstacle),
-            _ if refused == Some(step) => return End::Refused,
+            Step::GiveUp => return End::Refused,
             _ => {}
         }
         let fault = faults.next().unwrap_or(Fault::None);
@@ -201,17 +202,19 @@ fn run_for(
             Fault::NotSent => None,
             _ => Some(world.take(step, content, groups)),
         };
-        match (fault, answer) {
+        let setback = match (fault, answer) {
             (Fault::KilledAfter, _) => return End::Killed,
-            (Fault::None, Some(Some(seen))) => facts.learn(seen),
-            (Fault::None, Some(None)) => {
-                facts.learn(Seen::Sent);
-                refused = Some(step);
+            (Fault::None, Some(Some(seen))) => {
+                facts.learn(seen);
+                continue;
             }
+            (Fault::None, Some(None)) => Setback::Refused,
             // The disk answers always; a write that failed ends the run.
-            _ if step == Step::Remember => return End::Killed,
-            _ if step.is_sent_to_the_chain() => facts.learn(Seen::Sent),
-            _ => {}
+            _ if step == Step::Remember => Setback::Final,
+            _ => Setback::MayPass,
+        };
+        if facts.failed(step, setback) == Reaction::GiveUp {
+            return End::Killed;
         }
     }
     panic!("goes in circles at {:?}: {facts:?}", facts.next());
