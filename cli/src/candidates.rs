@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use tokio::sync::mpsc;
 use welkin_client::Chain;
 use welkin_modules::matching::provider_mismatches;
-use welkin_modules::provider::types::{Provider as ProviderRecord, Status};
+use welkin_modules::provider::types::{Provider as ProviderRecord, ProviderView, Status};
 use welkin_modules::spec::{Attributes, GroupSpec};
 use welkin_provider_api::channel::Quote;
 use welkin_runtime::{Address, Amount};
@@ -95,18 +95,28 @@ impl Verdict {
 /// # Errors
 /// The chain cannot be asked.
 pub async fn of_chain(chain: &Chain, groups: &[GroupSpec]) -> Outcome<Vec<Candidate>> {
-    let mut all = Vec::new();
-    for view in chain.providers().await? {
+    let asks_for_signatures = groups.iter().any(|group| {
+        let signed_by = &group.requirements.signed_by;
+        !signed_by.all_of.is_empty() || !signed_by.any_of.is_empty()
+    });
+    let candidate = |view: ProviderView| async move {
         let provider = view.provider;
-        let signed = chain.attestations(provider.address).await?;
+        let signed = match asks_for_signatures {
+            true => chain.attestations(provider.address).await?,
+            false => BTreeMap::new(),
+        };
         let verdicts = groups.iter();
         let verdicts = verdicts.map(|group| Verdict::of_chain(group, &provider, &signed));
-        all.push(Candidate {
+        Ok(Candidate {
             verdicts: verdicts.collect(),
             provider,
-        });
-    }
-    Ok(all)
+        })
+    };
+    futures::stream::iter(chain.providers().await?)
+        .map(candidate)
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await
 }
 
 /// Asks the providers themselves, several at a time. What each says comes as it answers; nobody asks on where it is

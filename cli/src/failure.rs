@@ -15,6 +15,8 @@ pub mod code {
     pub const USAGE: u8 = 2;
     /// There is no such thing.
     pub const NOT_FOUND: u8 = 3;
+    /// Refused by the chain.
+    pub const REFUSED_BY_CHAIN: u8 = 4;
     /// Refused by the provider.
     pub const REFUSED_BY_PROVIDER: u8 = 5;
     /// It did not happen in time.

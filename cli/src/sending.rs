@@ -1,8 +1,8 @@
-//! Calls that are sent to the chain while a person waits: says that no block has them yet, and hears Ctrl-C.
+//! Calls that are sent to the chain while a person waits: says why they are not done yet, and hears Ctrl-C.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use welkin_client::{Chain, Receipt, SubmitOptions};
+use welkin_client::{Chain, ClientError, Receipt, SubmitOptions};
 use welkin_runtime::crypto::SigningKey;
 use welkin_runtime::tx::RawCall;
 
@@ -10,8 +10,8 @@ use crate::failure::{Failure, Outcome, code};
 use crate::output::say;
 use crate::signals::Signals;
 
-/// How long is waited before something is said.
-const SILENCE: Duration = Duration::from_secs(3);
+/// How long a call may take before something is said.
+pub const SILENCE: Duration = Duration::from_secs(3);
 
 /// How much longer the client has to say itself that its time is over, since it can say more.
 const GRACE: Duration = Duration::from_secs(1);
@@ -32,21 +32,27 @@ pub async fn send(
     let limit = limit.unwrap_or(Duration::from_millis(options.timeout_ms));
     options.timeout_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
     let mut signals = Signals::listen()?;
-    let mut sent = std::pin::pin!(chain.submit_with(key, calls, &options));
-    let ended = async {
-        tokio::select! {
-            outcome = &mut sent => return outcome,
-            () = tokio::time::sleep(SILENCE) => say("no block has it yet; waiting on"),
+    let began = Instant::now();
+    let mut is_said = false;
+    let mut hear = |reason: &str| {
+        if began.elapsed() >= SILENCE && !std::mem::replace(&mut is_said, true) {
+            say(format!("not done yet: {reason}; waiting on"));
         }
-        sent.await
     };
     let (code, why) = tokio::select! {
-        outcome = ended => return Ok(outcome?),
+        outcome = chain.submit_hearing(key, calls, &options, &mut hear) => {
+            return outcome.map_err(|error| match error {
+                ClientError::Unconfirmed { .. } => {
+                    Failure::new(error.exit_code(), format!("{error}; {look}"))
+                }
+                error => error.into(),
+            });
+        }
         () = tokio::time::sleep(limit.saturating_add(GRACE)) => {
-            (code::TIMED_OUT, format!("nothing is known of it after {} s", limit.as_secs()))
+            (code::TIMED_OUT, format!("no answer within {} s", limit.as_secs()))
         }
         number = signals.next() => (code::of_signal(number), "interrupted".to_owned()),
     };
-    let text = format!("{why}; what was sent may still get into a block; {look}");
+    let text = format!("{why}; if it was sent, it may still get into a block; {look}");
     Err(Failure::new(code, text))
 }

@@ -45,7 +45,8 @@ struct PlannedGroup {
 #[derive(Debug, Serialize)]
 struct PlannedProvider {
     provider: Address,
-    could_run: bool,
+    /// Nothing where it does not say.
+    could_run: Option<bool>,
     rate_uwlk_per_hour: Option<Amount>,
     rate_uwlk_per_month: Option<Amount>,
     /// Why it could not.
@@ -103,7 +104,13 @@ fn group_plan(spec: &GroupSpec, index: usize, candidates: &[Candidate]) -> Plann
         .iter()
         .map(|one| planned_provider(one.address(), &one.verdicts[index]))
         .collect();
-    providers.sort_by_key(|one| (!one.could_run, one.rate_uwlk_per_hour, one.provider));
+    providers.sort_by_key(|one| {
+        (
+            one.could_run != Some(true),
+            one.rate_uwlk_per_hour,
+            one.provider,
+        )
+    });
     PlannedGroup {
         name: spec.name.clone(),
         cpu_millis: needed.cpu_millis,
@@ -116,13 +123,14 @@ fn group_plan(spec: &GroupSpec, index: usize, candidates: &[Candidate]) -> Plann
 }
 
 fn planned_provider(provider: Address, verdict: &Verdict) -> PlannedProvider {
-    let rate = match verdict {
-        Verdict::WouldBid(rate) => Some(*rate),
-        Verdict::Silent(_) | Verdict::Cannot(_) => None,
+    let (could_run, rate) = match verdict {
+        Verdict::WouldBid(rate) => (Some(true), Some(*rate)),
+        Verdict::Silent(_) => (None, None),
+        Verdict::Cannot(_) => (Some(false), None),
     };
     PlannedProvider {
         provider,
-        could_run: rate.is_some(),
+        could_run,
         rate_uwlk_per_hour: rate,
         rate_uwlk_per_month: rate.map(per_month),
         reasons: verdict.reasons(),
@@ -152,9 +160,11 @@ fn for_people(group: &PlannedGroup) -> String {
         ("pays at most", both(group.max_rate_uwlk_per_hour)),
     ]);
     for provider in &group.providers {
-        let verdict = match provider.rate_uwlk_per_hour {
-            Some(rate) => format!("would run it for {}", both(rate)),
-            None => format!("cannot: {}", provider.reasons.join("; ")),
+        let reasons = provider.reasons.join("; ");
+        let verdict = match (provider.could_run, provider.rate_uwlk_per_hour) {
+            (_, Some(rate)) => format!("would run it for {}", both(rate)),
+            (None, None) => format!("does not say: {reasons}"),
+            (Some(_), None) => format!("cannot: {reasons}"),
         };
         text.push_str(&format!("  {}  {verdict}\n", provider.provider));
     }

@@ -1,7 +1,9 @@
 //! Validators that are killed: blocks go on, and nothing acknowledged is lost.
 
 use crate::harness::{Net, block_on, until};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -189,4 +191,39 @@ fn all_four_are_killed_at_once_ten_times_and_nothing_acknowledged_is_lost() {
             "a validator signed twice; the evidence is in block {at}"
         );
     }
+}
+
+#[test]
+fn what_was_sent_before_ctrl_c_is_done_once_when_blocks_come_again() {
+    let (net, _) = Net::up(&["--validators", "2", "--providers", "0"]);
+    let network = net.record();
+    let to = network.accounts[2].address;
+    let chain = net.chain();
+    let wealth = || block_on(chain.account(&to)).unwrap().answer.balance.0;
+    let before = wealth();
+    // Each of the two holds half of the votes.
+    net.kill("validator-1");
+    let words = ["tx", "accounts", "transfer"];
+    let terms = ["--to", &to.to_string(), "--amount", "7"];
+    let mut command = net.welkin("alice", &[&words[..], &terms[..]].concat());
+    let mut running = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(running.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("it is in no block yet; waiting on") {
+        line.clear();
+        assert_ne!(said.read_line(&mut line).unwrap(), 0, "it ended by itself");
+    }
+    rustix::process::kill_process(Pid::from_child(&running), Signal::INT).unwrap();
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    assert_eq!(running.wait().unwrap().code(), Some(130), "{rest}");
+    assert!(rest.contains("may still get into a block"), "{rest}");
+
+    net.again(&[]);
+    until("it is done", || (wealth() == before + 7).then_some(()));
+    let height = height(&network.validators[0]);
+    until("blocks go on", || {
+        (self::height(&network.validators[0]) > height).then_some(())
+    });
+    assert_eq!(wealth(), before + 7, "once");
 }

@@ -1,6 +1,7 @@
 //! Bids on an order: who could make one, how long they are waited for, and which is taken.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -17,7 +18,7 @@ use crate::output::tokens;
 /// For how long bids are waited for before the order itself is looked at again: it may have ended.
 const LOOK_AGAIN: Duration = Duration::from_secs(3);
 
-/// How long an order waits for providers to say that they would run it. One that is slower may bid all the same.
+/// How long providers are heard before one goes on without their word. One that is slower may bid all the same.
 const HEARING: Duration = Duration::from_secs(2);
 
 /// The wait for bids on one order.
@@ -50,16 +51,10 @@ impl Survey {
         }
     }
 
-    async fn hear_all(&mut self) {
-        while let Some(heard) = self.answers.recv().await {
-            self.learn(heard);
-        }
-    }
-
-    /// Listens until each of `groups` groups has somebody who would run it, all have answered, or it takes too long.
-    async fn hear_enough(&mut self, groups: usize) {
+    /// Listens until each of these groups has somebody who would run it, all have answered, or it takes too long.
+    async fn hear(&mut self, groups: Range<usize>) {
         let enough = async {
-            while !(0..groups).all(|index| self.somebody_would_run(index)) {
+            while !groups.clone().all(|index| self.somebody_would_run(index)) {
                 let Some(heard) = self.answers.recv().await else {
                     break;
                 };
@@ -105,7 +100,7 @@ impl Run {
     /// Fails where nobody can win a group, as far as the chain shows and the providers say, before anything is paid.
     pub(super) async fn check_that_somebody_could_run_it(&mut self) -> Outcome {
         let mut survey = self.new_survey().await?;
-        survey.hear_enough(self.groups.len()).await;
+        survey.hear(0..self.groups.len()).await;
         for (index, group) in self.groups.iter().enumerate() {
             let name = &group.spec.name;
             let reasons = survey.reasons(index);
@@ -167,13 +162,12 @@ impl Run {
             let mut bids = self.chain.bids_on(order).await?;
             self.works();
             bids.retain(|bid| bid.state == BidState::Open);
-            let refused = self.refused_bids.iter().rfind(|(id, _)| id.order == order);
-            let failure = refused.map(|(_, failure)| failure.clone());
             bids.retain(|bid| !self.refused_bids.contains_key(&bid.id));
-            if let Some(failure) = failure
-                && bids.is_empty()
+            let refused = self.refused_bids.iter().rfind(|(id, _)| id.order == order);
+            if let Some((id, failure)) = refused
+                && (bids.is_empty() || self.wishes.provider == Some(id.provider))
             {
-                return Err(failure);
+                return Err(failure.clone());
             }
             bids.sort_by_key(|bid| (bid.rate_uwlk_per_hour, bid.number));
             let wanted = match self.wishes.provider {
@@ -226,7 +220,7 @@ impl Run {
     /// Fails where all from whom a bid could be taken say that they make none.
     async fn check_that_a_bid_may_come(&mut self, index: usize, others: usize) -> Outcome {
         let survey = self.survey().await?;
-        survey.hear_all().await;
+        survey.hear(index..index + 1).await;
         if !survey.could_bid(index).is_empty() {
             return Ok(());
         }

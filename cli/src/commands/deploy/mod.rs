@@ -85,10 +85,10 @@ async fn conclude(
     work: impl AsyncFnOnce(&mut Run) -> Outcome<Deployed>,
 ) -> Outcome {
     let mut signals = Signals::listen()?;
-    let limit = run.wishes.limit;
+    let (limit, left) = (run.wishes.limit, run.left());
     let ended = tokio::select! {
         outcome = work(run) => Ended::Finished(outcome),
-        () = tokio::time::sleep(limit) => Ended::TimeIsOver,
+        () = tokio::time::sleep(left) => Ended::TimeIsOver,
         number = signals.next() => Ended::Signal(number),
     };
     let while_doing = || format!("while {}{}", run.doing(), run.trouble());

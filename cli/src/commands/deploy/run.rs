@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use welkin_client::{Chain, call};
+use welkin_client::{Chain, Receipt, SubmitOptions, call};
 use welkin_modules::deployment::Deployments;
 use welkin_modules::deployment::types::{Award, Call as DeploymentCall, DeploymentState, Nonce};
 use welkin_modules::ids::{BidId, DeploymentId, GroupId, LeaseId, OrderId};
@@ -13,6 +13,7 @@ use welkin_modules::market::types::{Call as MarketCall, LeaseState};
 use welkin_provider_api::channel::{ForwardedPort, LeaseStatus, Phase};
 use welkin_provider_api::manifest::{Built, Commitment};
 use welkin_runtime::crypto::SigningKey;
+use welkin_runtime::tx::RawCall;
 use welkin_runtime::{Address, Amount, Hash};
 
 use super::bids::{Auction, Survey};
@@ -27,6 +28,7 @@ use crate::failure::{Failure, Outcome, code};
 use crate::http;
 use crate::money::{Standing, duration};
 use crate::output::{one_line, say, tokens};
+use crate::sending::SILENCE;
 
 /// How often something that changes with the blocks is looked at.
 pub(super) const LOOK: Duration = Duration::from_millis(150);
@@ -104,6 +106,7 @@ impl Run {
         groups: Vec<Built>,
         wishes: Wishes,
     ) -> Outcome<Run> {
+        let began = Instant::now();
         let key = context.key()?;
         let content = wishes.content;
         let genesis = chain.info().genesis_hash;
@@ -124,7 +127,7 @@ impl Run {
             reached: BTreeMap::new(),
             survey: None,
             auction: None,
-            began: Instant::now(),
+            began,
             doing: "starting".to_owned(),
             trouble: None,
             held_up: None,
@@ -196,9 +199,6 @@ impl Run {
                 Ok(seen) => {
                     self.works();
                     self.taking = None;
-                    if step.is_sent_to_the_chain() {
-                        self.on_its_way = None;
-                    }
                     self.facts.learn(seen);
                     continue;
                 }
@@ -209,15 +209,12 @@ impl Run {
             match self.facts.failed(step, setback) {
                 Reaction::GiveUp => return Err(failure),
                 Reaction::TryOn => self.try_on(&failure).await,
-                Reaction::LookAgain => {
-                    self.on_its_way = None;
-                    match bid {
-                        Some(bid) => {
-                            self.refused_bids.insert(bid, failure);
-                        }
-                        None => refusal = Some(failure),
+                Reaction::LookAgain => match bid {
+                    Some(bid) => {
+                        self.refused_bids.insert(bid, failure);
                     }
-                }
+                    None => refusal = Some(failure),
+                },
             }
         }
         self.until_it_answers().await?;
@@ -316,6 +313,7 @@ impl Run {
             is_this_version: one.commitment == wanted,
         });
         if let Some(found) = found.filter(|found| found.lives) {
+            self.on_its_way = None;
             self.step(format!("deployment {} is there", found.id));
         }
         Ok(Seen::Deployment(found))
@@ -337,9 +335,8 @@ impl Run {
             award: Award::Tenant,
         };
         let calls = vec![call::<Deployments>(&create)];
-        self.on_its_way = Some("an order");
-        self.chain.submit(&self.key, calls).await?;
-        Ok(Seen::Sent)
+        self.send("an order", calls).await?;
+        Ok(Seen::MayHaveChanged)
     }
 
     async fn find_group(&self, deployment: DeploymentId, index: usize) -> Outcome<Seen> {
@@ -353,9 +350,12 @@ impl Run {
         Ok(Seen::Group(index, GroupSeen { order, state }))
     }
 
-    async fn find_lease(&self, lease: LeaseId, index: usize) -> Outcome<Seen> {
+    async fn find_lease(&mut self, lease: LeaseId, index: usize) -> Outcome<Seen> {
         let found = self.chain.lease(lease).await?;
         let active = found.filter(|lease| lease.state == LeaseState::Active);
+        if active.is_some() {
+            self.on_its_way = None;
+        }
         let leased = active.map(|lease| Leased {
             lease: lease.id,
             provider: lease.provider,
@@ -366,7 +366,7 @@ impl Run {
 
     async fn take_bid(&mut self, order: OrderId, index: usize) -> Outcome<Seen> {
         let Some(bid) = self.choose(order, index).await? else {
-            return Ok(Seen::Sent);
+            return Ok(Seen::MayHaveChanged);
         };
         let provider = bid.id.provider;
         self.step(format!(
@@ -375,11 +375,37 @@ impl Run {
         ));
         let accept = MarketCall::Accept { bid: bid.id };
         self.taking = Some(bid.id);
-        self.on_its_way = Some("the taking of a bid");
-        self.chain
-            .submit(&self.key, vec![call::<Market>(&accept)])
-            .await?;
-        Ok(Seen::Sent)
+        let calls = vec![call::<Market>(&accept)];
+        self.send("the taking of a bid", calls).await?;
+        Ok(Seen::MayHaveChanged)
+    }
+
+    /// Sends calls and waits until a block has them; says once why that takes long.
+    pub(super) async fn send(
+        &mut self,
+        what: &'static str,
+        calls: Vec<RawCall>,
+    ) -> Outcome<Receipt> {
+        let earlier = self.on_its_way.replace(what);
+        let (chain, key) = (self.chain.clone(), self.key.clone());
+        let began = Instant::now();
+        let mut hear = |reason: &str| {
+            if began.elapsed() >= SILENCE {
+                self.has_trouble(reason);
+            }
+        };
+        let options = SubmitOptions::default();
+        let sent = chain
+            .submit_hearing(&key, calls, &options, &mut hear)
+            .await
+            .map_err(Failure::from);
+        match &sent {
+            Ok(_) => self.on_its_way = None,
+            // This one did nothing; one before it may still.
+            Err(failure) if failure.code == code::REFUSED_BY_CHAIN => self.on_its_way = earlier,
+            Err(_) => {}
+        }
+        sent
     }
 
     /// This run's end of its lines to providers; the one that was used before, until something fails.
@@ -491,16 +517,25 @@ impl Run {
         self.trouble = None;
     }
 
+    fn has_trouble(&mut self, cause: &str) {
+        if self.trouble.is_none() {
+            self.tell(&format!("{cause}; trying on"));
+        }
+        self.trouble = Some(cause.to_owned());
+    }
+
     /// Says once what fails, and lets a moment pass.
     pub(super) async fn try_on(&mut self, failure: &Failure) {
-        if self.trouble.is_none() {
-            self.tell(&format!("{failure}; trying on"));
-        }
-        self.trouble = Some(failure.to_string());
+        self.has_trouble(&failure.message);
         // A provider that comes back may have another address.
         self.links.clear();
         self.phone = None;
         tokio::time::sleep(LOOK).await;
+    }
+
+    /// How much of its time is left.
+    pub fn left(&self) -> Duration {
+        self.wishes.limit.saturating_sub(self.began.elapsed())
     }
 
     /// What it is about, for messages.

@@ -56,7 +56,7 @@ pub struct Ordered {
 pub struct GroupSeen {
     /// Its newest order, by which a lease would be named.
     pub order: OrderId,
-    /// Whether that order is open or leased.
+    /// Whether it takes part in the market.
     pub state: GroupState,
 }
 
@@ -166,8 +166,8 @@ pub enum Seen {
     Manifest(usize, bool),
     /// A lease runs it.
     Ready(usize),
-    /// A call was sent, and whatever was known may be old.
-    Sent,
+    /// A call was sent, or time has passed: whatever was known may be old.
+    MayHaveChanged,
 }
 
 /// What is known of one group.
@@ -248,7 +248,7 @@ impl Facts {
     /// Takes in that a step failed.
     pub fn failed(&mut self, step: Step, setback: Setback) -> Reaction {
         if step.is_sent_to_the_chain() && setback != Setback::Final {
-            self.learn(Seen::Sent);
+            self.learn(Seen::MayHaveChanged);
         }
         match (setback, step) {
             (Setback::MayPass, _) => Reaction::TryOn,
@@ -314,7 +314,7 @@ impl Facts {
                 self.group(index).manifest = Look::of(has_it.then_some(()));
             }
             Seen::Ready(index) => self.group(index).is_ready = true,
-            Seen::Sent => self.look_again(),
+            Seen::MayHaveChanged => self.look_again(),
         }
     }
 

@@ -105,7 +105,7 @@ impl World {
                 groups: vec![group; groups],
             };
             self.deployments.insert(nonce.0, placed);
-            return Some(Seen::Sent);
+            return Some(Seen::MayHaveChanged);
         }
         let found = self.now(&intent);
         if let Step::FindDeployment(_) = step {
@@ -153,7 +153,7 @@ impl Placed {
                 }
                 self.groups[index].is_leased = true;
                 self.groups[index].leases_ever += 1;
-                Seen::Sent
+                Seen::MayHaveChanged
             }
             Step::AskProvider(_, index) => Seen::Manifest(index, self.groups[index].has_manifest),
             Step::SendManifest(_, index) => {

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use welkin_client::call;
 use welkin_modules::deployment::Deployments;
-use welkin_modules::deployment::types::{Call, Deployment, DeploymentState, Group, GroupState};
+use welkin_modules::deployment::types::{
+    Call, Deployment, DeploymentState, Group, GroupState, Nonce,
+};
 use welkin_modules::ids::DeploymentId;
 use welkin_provider_api::manifest::{Built, check_fit};
 use welkin_runtime::crypto::SigningKey;
@@ -35,26 +37,43 @@ pub async fn run(context: &Context, options: Update) -> Outcome {
     conclude(context, &mut run, async |run| run.update(options.id).await).await
 }
 
+/// What a deployment commits to, with the nonce by which the deployment is found.
+enum Version {
+    /// What the file says.
+    Wanted(Nonce),
+    /// Something else.
+    Other(Nonce),
+}
+
 impl Run {
     async fn update(&mut self, id: DeploymentId) -> Outcome<Deployed> {
+        let mut refusal = None;
         loop {
-            match self.commit_on_chain(id).await {
-                Ok(known) => {
+            let done = match (self.version(id).await, refusal.take()) {
+                (Ok(Version::Wanted(nonce)), _) => Ok(nonce),
+                // An earlier attempt has not done it either.
+                (Ok(Version::Other(_)), Some(refusal)) => return Err(refusal),
+                (Ok(Version::Other(nonce)), None) => self.commit(id).await.map(|()| nonce),
+                (Err(failure), _) => Err(failure),
+            };
+            match done {
+                Ok(nonce) => {
                     self.works();
-                    self.follow(known.nonce).await?;
+                    self.follow(nonce).await?;
                     return self.finish().await;
                 }
-                // Sent again it has the same nonce: it is done once, and the next look shows it.
+                // Sent again it has the same nonce: it is done once.
                 Err(failure) if failure.is_temporary || failure.code == code::TIMED_OUT => {
                     self.try_on(&failure).await;
                 }
+                Err(failure) if failure.code == code::REFUSED_BY_CHAIN => refusal = Some(failure),
                 Err(failure) => return Err(failure),
             }
         }
     }
 
-    /// Commits to the file's content, unless the deployment does so already.
-    async fn commit_on_chain(&mut self, id: DeploymentId) -> Outcome<Deployment> {
+    /// Which version the deployment commits to. Fails where it cannot be updated to the file's.
+    async fn version(&self, id: DeploymentId) -> Outcome<Version> {
         let known = self.chain.deployment(id).await?.ok_or_else(|| {
             Failure::not_found(format!(
                 "there is no deployment {id}; `welkin deployment list` lists yours"
@@ -65,23 +84,28 @@ impl Run {
         self.check_groups(id, &groups)?;
         // The same content under the nonce of the running version is what runs already.
         let same = sdl::commitment(&self.groups, &self.chain, &self.key, &known.version_nonce);
-        if same.hash == known.commitment {
-            return Ok(known);
-        }
+        Ok(match same.hash == known.commitment {
+            true => Version::Wanted(known.nonce),
+            false => Version::Other(known.nonce),
+        })
+    }
+
+    /// Commits to the file's content.
+    async fn commit(&mut self, id: DeploymentId) -> Outcome {
         let nonce = self.update_nonce(id)?;
         let update = Call::Update {
             deployment: id,
             commitment: sdl::commitment(&self.groups, &self.chain, &self.key, &nonce).hash,
             nonce,
         };
-        let calls = vec![call::<Deployments>(&update)];
         self.step(format!("updating deployment {id}"));
-        let receipt = self.chain.submit(&self.key, calls).await?;
+        let calls = vec![call::<Deployments>(&update)];
+        let receipt = self.send("an update", calls).await?;
         self.step(format!(
             "committed to the new version in block {}",
             receipt.height
         ));
-        Ok(known)
+        Ok(())
     }
 
     fn check_owner(&self, known: &Deployment) -> Outcome {

@@ -47,9 +47,19 @@ impl Accounts {
     }
 }
 
+/// What became of the handing in of a transaction.
+enum Handed {
+    /// A node has taken it.
+    Taken,
+    /// Nobody knows, and why: a node may have taken it.
+    Unclear(String),
+}
+
 /// What a node's check said.
 enum Checked {
     Taken,
+    /// It is not known whether a node has taken it.
+    Unclear(String),
     /// The sequence is not ours to use: it was used, or another transaction waits with it.
     SequenceGone(ModuleError),
     /// It has to be built anew, from a newer look at the chain.
@@ -105,22 +115,36 @@ impl Chain {
         calls: Vec<RawCall>,
         options: &SubmitOptions,
     ) -> Result<Receipt, ClientError> {
+        self.submit_hearing(key, calls, options, &mut |_| ()).await
+    }
+
+    /// [`Chain::submit_with`], which tells `hear` why it waits, again and again while it does so.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn submit_hearing(
+        &self,
+        key: &SigningKey,
+        calls: Vec<RawCall>,
+        options: &SubmitOptions,
+        hear: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<Receipt, ClientError> {
         let began = Instant::now();
         let mut left = options.clone();
-        for _ in 1..MAX_ATTEMPTS {
-            let submitted = self.broadcast(key, calls.clone(), &left).await?;
-            let lost = match self.wait(&submitted, &left).await {
+        for attempt in 1.. {
+            // What may have been taken is handed in again while it is waited for.
+            let (submitted, _) = self.sign_and_hand_in(key, &calls, &left).await?;
+            let lost = match self.wait_hearing(&submitted, &left, hear).await {
                 Err(error @ ClientError::Expired { .. }) => error,
                 done => return done,
             };
             let spent = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
             left.timeout_ms = options.timeout_ms.saturating_sub(spent);
-            if left.timeout_ms == 0 {
+            if left.timeout_ms == 0 || attempt == MAX_ATTEMPTS {
                 return Err(lost);
             }
         }
-        let submitted = self.broadcast(key, calls, &left).await?;
-        self.wait(&submitted, &left).await
+        unreachable!("the attempts are counted")
     }
 
     /// Signs these calls and hands them in. A node has taken them when this returns; no block has
@@ -134,6 +158,18 @@ impl Chain {
         calls: Vec<RawCall>,
         options: &SubmitOptions,
     ) -> Result<Submitted, ClientError> {
+        match self.sign_and_hand_in(key, &calls, options).await? {
+            (submitted, Handed::Taken) => Ok(submitted),
+            (submitted, Handed::Unclear(reason)) => Err(unconfirmed(&submitted, reason)),
+        }
+    }
+
+    async fn sign_and_hand_in(
+        &self,
+        key: &SigningKey,
+        calls: &[RawCall],
+        options: &SubmitOptions,
+    ) -> Result<(Submitted, Handed), ClientError> {
         let account = self.inner.accounts.of(&key.address());
         let mut known = account.lock().await;
         let mut refusal = None;
@@ -141,14 +177,15 @@ impl Chain {
             if refusal.is_some() || known.looked.is_none_or(|at| at.elapsed() > FRESH) {
                 self.look(&mut known, &key.address()).await?;
             }
-            let submitted = self.build(&known, key, &calls, options).await?;
+            let submitted = self.build(&known, key, calls, options).await?;
             let (sequence, expiry) = (submitted.sequence, submitted.expiry_height);
             known.sequences.take(sequence, expiry);
             match self.hand_in(&submitted, &mut known).await? {
-                Checked::Taken => return Ok(submitted),
+                Checked::Taken => return Ok((submitted, Handed::Taken)),
+                Checked::Unclear(reason) => return Ok((submitted, Handed::Unclear(reason))),
                 Checked::SequenceGone(error) if error.is(RuntimeError::SequenceUsed) => {
                     if self.was_used_by(&submitted, &mut known).await? {
-                        return Ok(submitted);
+                        return Ok((submitted, Handed::Taken));
                     }
                     refusal = Some(error);
                 }
@@ -229,7 +266,7 @@ impl Chain {
             Ok(answer) => match Checked::of(answer.value.error()) {
                 // A server whose answer got lost may have taken it: then it is not this one's to refuse.
                 Checked::Outdated(error) | Checked::Refused(error) if answer.others_may_have_it => {
-                    Err(unconfirmed(submitted, error.to_string()))
+                    Ok(Checked::Unclear(error.to_string()))
                 }
                 checked => Ok(checked),
             },
@@ -241,7 +278,7 @@ impl Chain {
                 known.sequences.release(submitted.sequence);
                 Err(error)
             }
-            Err(error) => Err(unconfirmed(submitted, error.to_string())),
+            Err(error) => Ok(Checked::Unclear(error.to_string())),
         }
     }
 

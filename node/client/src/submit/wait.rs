@@ -30,33 +30,60 @@ impl Chain {
         submitted: &Submitted,
         options: &SubmitOptions,
     ) -> Result<Receipt, ClientError> {
+        self.wait_hearing(submitted, options, &mut |_| ()).await
+    }
+
+    /// [`Chain::wait`], which tells `hear` why it waits.
+    pub(super) async fn wait_hearing(
+        &self,
+        submitted: &Submitted,
+        options: &SubmitOptions,
+        hear: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<Receipt, ClientError> {
         let (began, mut sent) = (Instant::now(), Instant::now());
         let timeout = Duration::from_millis(options.timeout_ms);
         let mut pause = POLL;
+        let mut reason = "it is in no block yet".to_owned();
         loop {
-            let reason = match self.rpc().tx(&submitted.id).await {
+            match self.rpc().tx(&submitted.id).await {
                 Ok(Some(answer)) => {
                     self.note_used(submitted).await;
-                    return self.prove(&submitted.id, answer, options.proof).await;
+                    let height = answer.value.height;
+                    match self.prove(&submitted.id, answer, options.proof).await {
+                        Err(error) if !is_answer(&error) => {
+                            reason = format!("block {height} is said to have it, and {error}");
+                        }
+                        done => return done,
+                    }
                 }
-                Ok(None) => "it is in no block yet".to_owned(),
+                Ok(None) => {}
                 Err(error @ ClientError::Verification { .. }) => return Err(error),
-                Err(error) => error.to_string(),
-            };
+                Err(error) => reason = error.to_string(),
+            }
             if began.elapsed() >= timeout {
                 return Err(unconfirmed(submitted, reason));
             }
+            hear(&reason);
             if sent.elapsed() >= RESEND {
                 sent = Instant::now();
                 pause = LONG_POLL;
                 let again = self.rpc().broadcast_tx_sync(&submitted.raw).await;
-                let refusal = again.ok().and_then(|answer| answer.value.error());
-                let is_over = refusal.is_some_and(|error| {
-                    error.is(RuntimeError::SequenceUsed) || error.is(RuntimeError::Expired)
-                });
-                if is_over && let Some(receipt) = self.settle(submitted, options.proof).await? {
-                    return Ok(receipt);
-                }
+                reason = match again.map(|answer| answer.value.error()) {
+                    Err(error) => error.to_string(),
+                    Ok(None) => "it is in no block yet".to_owned(),
+                    Ok(Some(error))
+                        if error.is(RuntimeError::SequenceUsed)
+                            || error.is(RuntimeError::Expired) =>
+                    {
+                        match self.settle(submitted, options.proof).await {
+                            Ok(Some(receipt)) => return Ok(receipt),
+                            Ok(None) => error.to_string(),
+                            Err(error) if is_answer(&error) => return Err(error),
+                            Err(error) => error.to_string(),
+                        }
+                    }
+                    Ok(Some(error)) => error.to_string(),
+                };
             }
             tokio::time::sleep(pause).await;
         }
@@ -187,6 +214,17 @@ impl Chain {
             .sequences
             .used(submitted.sequence.saturating_add(1));
     }
+}
+
+/// Whether a failure is what came of a transaction, or a lie about it. Any other says only that it is not known yet.
+fn is_answer(error: &ClientError) -> bool {
+    matches!(
+        error,
+        ClientError::Refused { .. }
+            | ClientError::Expired { .. }
+            | ClientError::Unconfirmed { .. }
+            | ClientError::Verification { .. }
+    )
 }
 
 fn receipt(placed: &Placed, outcome: Outcome, fee: Amount) -> Result<Receipt, ClientError> {

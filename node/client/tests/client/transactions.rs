@@ -236,15 +236,71 @@ async fn one_that_a_second_server_refuses_may_still_be_with_the_first() {
         }
     });
     let endpoints = vec![server.url(), beside.url()];
-    let config = server.chain().config(endpoints, &folder.path().join("two"));
-    let chain = Chain::connect(config).await.unwrap();
-    let sent = chain.submit_with(&account(0), pay(1), &quick()).await;
+    let client = async |name: &str| {
+        let folder = folder.path().join(name);
+        let config = server.chain().config(endpoints.clone(), &folder);
+        Chain::connect(config).await.unwrap()
+    };
+    let chain = client("two").await;
+    let handed_in = chain.broadcast(&account(0), pay(1), &quick()).await;
     assert!(
-        matches!(sent, Err(ClientError::Unconfirmed { .. })),
-        "{sent:?}"
+        matches!(handed_in, Err(ClientError::Unconfirmed { .. })),
+        "{handed_in:?}"
     );
+    // Who waits for it hears what came of it.
+    let other = client("three").await;
+    let sent = other.submit_with(&account(2), pay(1), &quick()).await;
+    assert!(sent.is_ok(), "{sent:?}");
+    for payer in [0, 2].map(account) {
+        let paid = chain.account(&payer.address()).await.unwrap().answer;
+        assert_eq!(paid.sequence, 1, "the first had taken it");
+    }
+}
+
+#[tokio::test]
+async fn one_of_which_nobody_knows_whether_it_was_taken_is_handed_in_again_and_done_once() {
+    let (server, chain, _folder) = network().await;
+    server.mining(Mining::Forgets);
+    server.lie(|method, _, result| {
+        if method == "broadcast_tx_sync" {
+            *result = serde_json::Value::Null;
+        }
+    });
+    let mut reasons = Vec::new();
+    let mut hear = |reason: &str| {
+        reasons.push(reason.to_owned());
+        server.behave(Manner::Honest);
+        server.mining(Mining::AtOnce);
+    };
+    let receipt = chain
+        .submit_hearing(&account(0), pay(1), &quick(), &mut hear)
+        .await;
+    assert_eq!(receipt.unwrap().height, 4);
+    assert_ne!(reasons, [""; 0]);
     let paid = chain.account(&account(0).address()).await.unwrap().answer;
-    assert_eq!(paid.sequence, 1, "the first had taken it");
+    assert_eq!(paid.sequence, 1, "the very same");
+}
+
+#[tokio::test]
+async fn one_that_a_block_has_is_not_taken_for_one_that_may_be_sent_again_while_its_proof_is_missing()
+ {
+    let (server, chain, _folder) = network().await;
+    server.lie(|method, _, result| {
+        if method == "block_results" {
+            *result = serde_json::Value::Null;
+        }
+    });
+    let hasty = SubmitOptions {
+        timeout_ms: 300,
+        ..quick()
+    };
+    let sent = chain.submit_with(&account(0), pay(1), &hasty).await;
+    match sent {
+        Err(error @ ClientError::Unconfirmed { .. }) => {
+            assert!(error.to_string().contains("block 4"), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]
