@@ -2,10 +2,11 @@
 
 use super::lock::FolderLock;
 use super::process::{Process, kill_all, stop_all, strays};
-use super::record::{Engine, FAUCET, Network, ingress_of};
+use super::record::{FAUCET, Network, ingress_of};
+use super::traces::{self, Trace};
 use super::waiting::told;
 use super::{Place, engine, ports, say};
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use std::path::Path;
 use structopt::StructOpt;
 
@@ -94,6 +95,7 @@ fn stop_processes(network: &Network) -> anyhow::Result<()> {
 pub async fn purge(folder: &Path) -> anyhow::Result<()> {
     if folder.exists() {
         let _lock = FolderLock::acquire(folder)?;
+        let traces = traces::of(folder);
         // A record that cannot be read is no reason to leave the rest.
         let network = Network::read(folder).ok().flatten();
         let known = network
@@ -104,13 +106,12 @@ pub async fn purge(folder: &Path) -> anyhow::Result<()> {
         processes.retain(|process| process.pid != own);
         // Their files go as well, so nobody needs time to put them in order.
         kill_all("its processes to end", &processes)?;
-        if let Some(network) = &network {
-            remove_leases(network).await?;
-        }
+        // A private engine goes with all that it has, and needs nobody who takes it away piece by piece.
         let own_engine = folder.join("engine");
         if own_engine.exists() {
             engine::end_private(&own_engine, "purge").await?;
         }
+        remove_all(traces, folder).await?;
         let files = folder.to_owned();
         let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(files));
         told("its files to be removed", removed)
@@ -120,20 +121,22 @@ pub async fn purge(folder: &Path) -> anyhow::Result<()> {
     ports::release(&ports::claims(), folder)
 }
 
-async fn remove_leases(network: &Network) -> anyhow::Result<()> {
-    // A private engine goes with all that it has, and needs nobody who takes it away piece by piece.
-    if let Some(Engine {
-        socket,
-        private: None,
-    }) = &network.engine
-        && engine::answers(socket).await
-    {
-        for provider in &network.providers {
-            engine::remove_objects(socket, &provider.instance).await?;
-        }
+/// Removes what lies outside the folder. The folder stays as long as something of that does: it says whose it is.
+async fn remove_all(traces: Vec<anyhow::Result<Trace>>, folder: &Path) -> anyhow::Result<()> {
+    let mut stays = Vec::new();
+    for trace in traces {
+        let removed = match trace {
+            Ok(trace) => trace.remove().await,
+            Err(why) => Err(why),
+        };
+        stays.extend(removed.err().map(|why| format!("\n  {why:#}")));
     }
-    for provider in &network.providers {
-        engine::remove_table(&provider.instance);
-    }
+    ensure!(
+        stays.is_empty(),
+        "not everything of the network is gone:{}\nits files in {} stay as well; once the rest \
+         is gone, remove them",
+        stays.concat(),
+        folder.display()
+    );
     Ok(())
 }

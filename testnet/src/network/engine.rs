@@ -7,13 +7,14 @@ use super::waiting::told;
 use super::{say, sources};
 use anyhow::{Context, ensure};
 use futures::future::try_join_all;
+use hyper::StatusCode;
 use hyper::body::Bytes;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 use welkin_provider::backend::container::engine::find_socket;
-use welkin_provider::firewall::Firewall;
+use welkin_provider::firewall::{Firewall, FirewallError};
 
 /// The image of the demo.
 pub const IMAGE: &str = "welkin.local/hello:1";
@@ -170,7 +171,7 @@ pub async fn stop_containers(socket: &Path, instance: &str) -> anyhow::Result<()
 /// Removes a provider's containers and networks.
 ///
 /// # Errors
-/// The engine does not answer.
+/// The engine does not answer, or does not let one go.
 pub async fn remove_objects(socket: &Path, instance: &str) -> anyhow::Result<()> {
     let listed = containers(socket, instance).await?;
     let ids = ids(&listed);
@@ -178,8 +179,7 @@ pub async fn remove_objects(socket: &Path, instance: &str) -> anyhow::Result<()>
         // Podman asks a container to end before it removes it by force, and waits ten seconds for the answer.
         let kill = format!("/containers/{id}/kill");
         over_socket(socket, "POST", &kill, Bytes::new()).await?;
-        let remove = format!("/containers/{id}?force=true&v=true");
-        over_socket(socket, "DELETE", &remove, Bytes::new()).await
+        remove(socket, &format!("/containers/{id}?force=true&v=true")).await
     });
     told("the containers to go", try_join_all(removals)).await?;
     let path = format!("/networks?filters={}", filter(instance));
@@ -188,8 +188,19 @@ pub async fn remove_objects(socket: &Path, instance: &str) -> anyhow::Result<()>
         .json()?;
     for network in networks.as_array().into_iter().flatten() {
         let id = network["Id"].as_str().unwrap_or_default();
-        over_socket(socket, "DELETE", &format!("/networks/{id}"), Bytes::new()).await?;
+        remove(socket, &format!("/networks/{id}")).await?;
     }
+    Ok(())
+}
+
+/// Removes one object; that it is not there any more is no error.
+async fn remove(socket: &Path, path: &str) -> anyhow::Result<()> {
+    let answer = over_socket(socket, "DELETE", path, Bytes::new()).await?;
+    ensure!(
+        answer.status.is_success() || answer.status == StatusCode::NOT_FOUND,
+        "the engine keeps {path}: {}",
+        answer.text().trim()
+    );
     Ok(())
 }
 
@@ -199,13 +210,16 @@ fn ids(containers: &[Value]) -> Vec<&str> {
         .collect()
 }
 
-/// Removes a provider's firewall table. Where there is no `nft`, there is no table.
-pub fn remove_table(instance: &str) {
-    match Firewall::new(instance).remove() {
-        Ok(()) | Err(welkin_provider::firewall::FirewallError::Missing) => {}
-        // Without the right to remove it, there was none to make it.
-        Err(_) if !rustix::process::geteuid().is_root() => {}
-        Err(why) => say(format!("the firewall table of {instance} stays: {why}")),
+/// Removes a provider's firewall table.
+///
+/// # Errors
+/// The table stands, and stays; what `nft` said.
+pub fn remove_table(instance: &str) -> Result<(), FirewallError> {
+    let firewall = Firewall::new(instance);
+    match firewall.remove() {
+        Err(why) if firewall.check().is_ok() => Err(why),
+        // Without `nft`, or the right to use it, there was none to make a table.
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

@@ -27,6 +27,7 @@ pub mod ports;
 pub mod process;
 pub mod ready;
 pub mod record;
+pub mod traces;
 pub mod up;
 pub mod waiting;
 
@@ -96,7 +97,8 @@ pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
     let path = folder.join(name);
     ensure!(
         path.is_file(),
-        "{} is missing; run: cargo build -p welkin-node -p welkin-provider -p welkin-cli -p welkin-testnet",
+        "{} is missing; run: cargo build -p welkin-node -p welkin-provider -p welkin-cli -p \
+         welkin-testnet",
         path.display()
     );
     Ok(path)

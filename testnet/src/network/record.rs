@@ -114,7 +114,8 @@ impl Network {
             Ok(text) => serde_json::from_str(&text).map(Some).with_context(|| {
                 let name = folder.file_name().unwrap_or_default().to_string_lossy();
                 format!(
-                    "{} is damaged or of another version; ./testnet/up.sh --name {name} --fresh builds the network anew",
+                    "{} is damaged or of another version; ./testnet/up.sh --name {name} --fresh \
+                     builds the network anew",
                     path.display()
                 )
             }),

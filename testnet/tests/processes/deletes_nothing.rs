@@ -131,7 +131,9 @@ struct Table(String);
 
 impl Drop for Table {
     fn drop(&mut self) {
-        engine::remove_table(&self.0);
+        if let Err(why) = engine::remove_table(&self.0) {
+            eprintln!("the firewall table of {} stays: {why}", self.0);
+        }
     }
 }
 

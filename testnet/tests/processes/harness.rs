@@ -90,22 +90,20 @@ impl Net {
 
     /// The same with variables for everything that it starts.
     pub fn up_with(variables: &[(&str, String)], arguments: &[&str]) -> (Net, String) {
-        let turn = wait_for_turn();
-        let net = Net::new(Some(turn));
-        let variables = variables.iter().map(|(name, value)| (name, value));
-        let mut up = Command::new(program());
-        let printed = run(up
-            .arg("up")
-            .args(net.place())
-            .args(arguments)
-            .envs(variables));
+        let net = Net::new(Some(wait_for_turn()));
+        let printed = net.bring_up(variables, arguments);
         (net, printed)
     }
 
     /// Another network, beside this one.
     pub fn beside(&self, arguments: &[&str]) -> Net {
+        self.beside_with(&[], arguments)
+    }
+
+    /// The same with variables for everything that it starts.
+    pub fn beside_with(&self, variables: &[(&str, String)], arguments: &[&str]) -> Net {
         let net = Net::new(None);
-        net.again(arguments);
+        net.bring_up(variables, arguments);
         net
     }
 
@@ -119,10 +117,16 @@ impl Net {
 
     /// `up` again.
     pub fn again(&self, arguments: &[&str]) -> String {
+        self.bring_up(&[], arguments)
+    }
+
+    fn bring_up(&self, variables: &[(&str, String)], arguments: &[&str]) -> String {
+        let variables = variables.iter().map(|(name, value)| (name, value));
         run(Command::new(program())
             .arg("up")
             .args(self.place())
-            .args(arguments))
+            .args(arguments)
+            .envs(variables))
     }
 
     /// `down`.

@@ -1,8 +1,11 @@
 //! Networks that are ended and go on, and networks side by side.
 
-use crate::harness::{Net, block_on, fetch, no_engine, until};
+use crate::harness::{Net, block_on, fetch, no_engine, output, until};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use std::process::Command;
 use std::time::Duration;
+use welkin_testnet::network::Network;
+use welkin_testnet::network::engine::containers;
 use welkin_testnet::network::http::over_tcp;
 use welkin_testnet::network::process::{Process, strays};
 use welkin_testnet::network::ready;
@@ -109,6 +112,40 @@ fn two_networks_live_side_by_side_and_one_outlives_the_other() {
     until_it_grows(&one);
     assert!(fetch(&url).is_some());
     assert_eq!(one.containers(&one.provider()).len(), 2);
+}
+
+/// The firewall tables of this machine.
+fn tables() -> String {
+    let listed = output(Command::new("nft").args(["list", "tables"]));
+    String::from_utf8_lossy(&listed.stdout).into_owned()
+}
+
+#[test]
+fn a_purge_without_the_record_takes_its_own_from_an_engine_of_others_and_nothing_else() {
+    if no_engine("a purge without the record") {
+        return;
+    }
+    let (owner, _) = Net::up(&["--validators", "1"]);
+    let socket = owner.record().engine.unwrap().socket;
+    let guest = owner.beside_with(
+        &[("DOCKER_HOST", format!("unix://{}", socket.display()))],
+        &["--validators", "1"],
+    );
+    assert_eq!(guest.record().engine.unwrap().private, None);
+    owner.deploy();
+    guest.deploy();
+    let (host, provider) = (owner.provider(), guest.provider());
+    let of_guest = || block_on(containers(&socket, &provider.instance)).unwrap();
+    assert_eq!(of_guest().len(), 2);
+    assert!(tables().contains(&provider.instance));
+
+    std::fs::write(Network::file(&guest.folder()), "{}").unwrap();
+    guest.down(&["--purge"]);
+    assert!(!guest.folder().exists());
+    assert_eq!(of_guest(), Vec::<serde_json::Value>::new());
+    assert!(!tables().contains(&provider.instance));
+    assert_eq!(owner.containers(&host).len(), 2);
+    assert!(tables().contains(&host.instance));
 }
 
 /// Asks a process to end; whether it does by itself.
