@@ -45,14 +45,17 @@ pub enum Command {
 /// Where the node lives.
 #[derive(Debug, StructOpt)]
 pub struct HomeOption {
-    /// The node's folder
-    #[structopt(
-        long,
-        env = "WELKIN_NODE_HOME",
-        default_value = ".welkind",
-        parse(from_os_str)
-    )]
-    home: PathBuf,
+    /// The node's folder [default: .welkind]
+    // The parser takes a default that it knows where the value was forgotten: `unsafe-reset --home` would reset another
+    // node. So it knows none, here and below.
+    #[structopt(long, env = "WELKIN_NODE_HOME", parse(from_os_str))]
+    home: Option<PathBuf>,
+}
+
+impl HomeOption {
+    fn home(self) -> Home {
+        Home::new(self.home.unwrap_or_else(|| PathBuf::from(".welkind")))
+    }
 }
 
 /// Options of `export`.
@@ -71,12 +74,12 @@ pub struct ExportOptions {
 pub struct InitOptions {
     #[structopt(flatten)]
     home: HomeOption,
-    /// The name of the new network
-    #[structopt(long, default_value = "welkin-local")]
-    chain_id: String,
-    /// The node's name, for people
-    #[structopt(long, default_value = "node")]
-    moniker: String,
+    /// The name of the new network [default: welkin-local]
+    #[structopt(long)]
+    chain_id: Option<String>,
+    /// The node's name, for people [default: node]
+    #[structopt(long)]
+    moniker: Option<String>,
     /// Takes the genesis from this file instead of making one
     #[structopt(long, parse(from_os_str))]
     genesis: Option<PathBuf>,
@@ -85,28 +88,30 @@ pub struct InitOptions {
 /// Does what the command says.
 pub fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Init(options) => initialise(&options),
-        Command::Start(option) => run_node(&Home::new(option.home)),
-        Command::Export(options) if options.raw => print_state(&Home::new(options.home.home)),
-        Command::Export(options) => print_genesis(&Home::new(options.home.home)),
-        Command::UnsafeReset(option) => reset(&Home::new(option.home)),
+        Command::Init(options) => initialise(options),
+        Command::Start(option) => run_node(&option.home()),
+        Command::Export(options) if options.raw => print_state(&options.home.home()),
+        Command::Export(options) => print_genesis(&options.home.home()),
+        Command::UnsafeReset(option) => reset(&option.home()),
     }
 }
 
-fn initialise(options: &InitOptions) -> anyhow::Result<()> {
-    let home = Home::new(&options.home.home);
+fn initialise(options: InitOptions) -> anyhow::Result<()> {
+    let home = options.home.home();
+    let chain_id = options.chain_id.as_deref().unwrap_or("welkin-local");
+    let moniker = options.moniker.as_deref().unwrap_or("node");
     let keys = Keys::random();
     let genesis = match &options.genesis {
         Some(path) => read_genesis(path)?,
         None => {
-            let validators = vec![keys.genesis_validator(10, &options.moniker)];
+            let validators = vec![keys.genesis_validator(10, moniker)];
             let app_state = welkin_modules::genesis::AppState::default().to_json();
-            init::genesis(&options.chain_id, now(), validators, app_state)
+            init::genesis(chain_id, now(), validators, app_state)
         }
     };
     genesis.validate().context("genesis")?;
     let config = NodeConfig {
-        moniker: options.moniker.clone(),
+        moniker: moniker.to_owned(),
         ..NodeConfig::default()
     };
     init::write_home(&RealDisk, &home, &config, &genesis, &keys)?;
@@ -153,7 +158,10 @@ fn run_node(home: &Home) -> anyhow::Result<()> {
         let reason = stop.wait().await;
         tracing::info!(target: "welkin::node", "stopping");
         if tokio::time::timeout(DRAIN, running.stop()).await.is_err() {
-            tracing::warn!(target: "welkin::node", "not everything ended in time; the next start checks the state");
+            tracing::warn!(
+                target: "welkin::node",
+                "not everything ended in time; the next start checks the state"
+            );
         }
         anyhow::Ok(reason)
     });
@@ -199,8 +207,10 @@ fn print_genesis(home: &Home) -> anyhow::Result<()> {
     } = left_out;
     if left_out != LeftOut::default() {
         eprintln!(
-            "ended, because a genesis cannot hold them: {deployments} deployments with their leases, {bids} open bids, \
-             {providers} providers, {attestations} attestations; their money is in the accounts of those whose it is"
+            "ended, because a genesis cannot hold them: {deployments} deployments with their \
+             leases, {bids} open bids, {providers} providers, {attestations} attestations; their \
+             money is in the accounts of those whose it \
+             is"
         );
     }
     Ok(())
@@ -215,4 +225,45 @@ fn reset(home: &Home) -> anyhow::Result<()> {
     );
     println!("kept keys, configuration and sign state");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use structopt::clap::ErrorKind;
+
+    fn parse(words: &[&str]) -> Result<Command, ErrorKind> {
+        let words = ["welkind"].iter().chain(words);
+        Command::from_iter_safe(words).map_err(|refusal| refusal.kind)
+    }
+
+    #[test]
+    fn a_flag_whose_value_was_forgotten_is_refused() {
+        for words in [
+            &["start", "--home"][..],
+            &["unsafe-reset", "--home"],
+            &["export", "--home"],
+            &["export", "--home", "--raw"],
+            &["init", "--home"],
+            &["init", "--chain-id"],
+            &["init", "--moniker", "--home", "x"],
+            &["init", "--genesis"],
+        ] {
+            assert_eq!(
+                parse(words).unwrap_err(),
+                ErrorKind::EmptyValue,
+                "{words:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn without_the_flag_the_home_is_that_of_the_help() {
+        let Ok(Command::Start(option)) = parse(&["start", "--home", "elsewhere"]) else {
+            panic!("it is taken");
+        };
+        assert_eq!(option.home(), Home::new("elsewhere"));
+        let option = HomeOption { home: None };
+        assert_eq!(option.home(), Home::new(".welkind"));
+    }
 }

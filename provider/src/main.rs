@@ -21,17 +21,23 @@ const GOODBYE: Duration = Duration::from_secs(1);
 #[derive(StructOpt)]
 #[structopt(name = "welkin-provider")]
 struct Arguments {
-    /// The configuration file
+    /// The configuration file [default: provider.toml]
+    // The parser takes a default that it knows where the value was forgotten. So it knows none, here and below.
     #[structopt(
         long,
         global = true,
-        default_value = "provider.toml",
-        env = "WELKIN_PROVIDER_CONFIG_FILE"
+        env = "WELKIN_PROVIDER_CONFIG_FILE",
+        parse(from_os_str)
     )]
-    config: PathBuf,
-    /// How logs are written: text or json
-    #[structopt(long, global = true, default_value = "text", possible_values = &["text", "json"], env = "WELKIN_LOG_FORMAT")]
-    log_format: String,
+    config: Option<PathBuf>,
+    /// How logs are written: text or json [default: text]
+    #[structopt(
+        long,
+        global = true,
+        possible_values = &["text", "json"],
+        env = "WELKIN_LOG_FORMAT"
+    )]
+    log_format: Option<String>,
     #[structopt(subcommand)]
     command: Command,
 }
@@ -44,9 +50,9 @@ enum Command {
     Ingress,
     /// Shows what the daemon that runs here knows: its view of the chain, what is free, its leases
     Status {
-        /// table or json
-        #[structopt(short, long, default_value = "table", possible_values = &["table", "json"], env = "WELKIN_OUTPUT")]
-        output: String,
+        /// table or json [default: table]
+        #[structopt(short, long, possible_values = &["table", "json"], env = "WELKIN_OUTPUT")]
+        output: Option<String>,
     },
     /// Looks at everything that the daemon needs, and says what to do about what is wrong
     Doctor,
@@ -68,7 +74,7 @@ fn main() -> std::process::ExitCode {
             return std::process::ExitCode::SUCCESS;
         }
     };
-    match start_logging(&arguments.log_format).and_then(|()| run(arguments)) {
+    match start_logging(arguments.log_format.as_deref()).and_then(|()| run(arguments)) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("welkin-provider: {}", told(&error));
@@ -89,7 +95,7 @@ fn told(error: &anyhow::Error) -> String {
     text
 }
 
-fn start_logging(format: &str) -> anyhow::Result<()> {
+fn start_logging(format: Option<&str>) -> anyhow::Result<()> {
     let filter = std::env::var("WELKIN_LOG").unwrap_or_else(|_| "warn,welkin=info".to_owned());
     let filter = EnvFilter::try_new(format!("{QUIET_LIBRARIES},{filter}"))
         .with_context(|| format!("log filter `{filter}`"))?;
@@ -97,7 +103,7 @@ fn start_logging(format: &str) -> anyhow::Result<()> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
     match format {
-        "json" => builder.json().init(),
+        Some("json") => builder.json().init(),
         _ => builder
             .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
             .init(),
@@ -109,7 +115,8 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     let environment: BTreeMap<String, String> = std::env::vars()
         .filter(|(name, _)| name != "WELKIN_PROVIDER_CONFIG_FILE")
         .collect();
-    let config = Config::read(&arguments.config, &environment)?;
+    let file = arguments.config.as_deref();
+    let config = Config::read(file.unwrap_or(Path::new("provider.toml")), &environment)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .worker_threads(2)
@@ -119,7 +126,9 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             daemon::build(config).await?.run().await
         })),
         Command::Ingress => runtime.block_on(until_signalled(run_ingress(config))),
-        Command::Status { output } => print_status(&config.home.join(STATUS_SOCKET), &output),
+        Command::Status { output } => {
+            print_status(&config.home.join(STATUS_SOCKET), output.as_deref())
+        }
         Command::Doctor => runtime.block_on(print_findings(config)),
     };
     // What still waits for the disk, a resolver or `nft` on a thread of its own ends with the process.
@@ -158,7 +167,7 @@ async fn run_ingress(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print_status(socket: &Path, output: &str) -> anyhow::Result<()> {
+fn print_status(socket: &Path, output: Option<&str>) -> anyhow::Result<()> {
     let stream = UnixStream::connect(socket).with_context(|| {
         format!(
             "no daemon answers on {}; start `welkin-provider start`",
@@ -168,7 +177,7 @@ fn print_status(socket: &Path, output: &str) -> anyhow::Result<()> {
     let mut text = String::new();
     stream.take(16 << 20).read_to_string(&mut text)?;
     let status: Status = serde_json::from_str(&text).context("the daemon is of another version")?;
-    if output == "json" {
+    if output == Some("json") {
         println!("{}", serde_json::to_string_pretty(&status)?);
         return Ok(());
     }
@@ -222,4 +231,37 @@ async fn print_findings(config: Config) -> anyhow::Result<()> {
         findings.len()
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use structopt::clap::ErrorKind;
+
+    #[test]
+    fn a_flag_whose_value_was_forgotten_is_refused() {
+        for words in [
+            &["start", "--config"][..],
+            &["--config", "--log-format", "json", "start"],
+            &["ingress", "--log-format"],
+            &["status", "-o"],
+            &["status", "--output", "--config", "x"],
+        ] {
+            let words = ["welkin-provider"].iter().chain(words);
+            let refusal = Arguments::from_iter_safe(words.clone()).err();
+            let kind = refusal.map(|refusal| refusal.kind);
+            assert_eq!(kind, Some(ErrorKind::EmptyValue), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn global_flags_are_taken_before_and_behind_the_command() {
+        for words in [["--config", "x", "start"], ["start", "--config", "x"]] {
+            let words = ["welkin-provider"].iter().chain(&words);
+            let Ok(arguments) = Arguments::from_iter_safe(words) else {
+                panic!("they are taken");
+            };
+            assert_eq!(arguments.config.as_deref(), Some(Path::new("x")));
+        }
+    }
 }

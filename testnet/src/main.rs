@@ -83,6 +83,11 @@ mod tests {
             &["up", "--validators", "8"],
             &["up", "--providers", "-1"],
             &["down", "--name", "A/B"],
+            &["down", "--purge", "--name"],
+            &["up", "--dir"],
+            &["bench", "-o"],
+            &["bench", "--dir"],
+            &["bench", "--only", "-o", "json"],
             &[],
         ] {
             assert_eq!(say(&answer(wrong)), 2, "{wrong:?}");

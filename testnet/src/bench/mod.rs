@@ -23,32 +23,30 @@ mod whole;
 use base64::Engine;
 use figure::{Figure, Missing, Report};
 use machine::Machine;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use structopt::StructOpt;
 
 /// The name of each network that is measured; they are there one after the other.
 const STAGE: &str = "bench";
+/// Where they lie unless told otherwise.
+const DIR: &str = "testnet/.run";
 
 /// Measures this build on this machine, and prints the figures
 #[derive(Debug, StructOpt)]
 pub struct Bench {
-    /// How figures are printed: table or json
-    #[structopt(short, long, default_value = "table", possible_values = &["table", "json"])]
-    output: String,
+    /// How figures are printed: table or json [default: table]
+    // The parser takes a default that it knows where the value was forgotten. So it knows none.
+    #[structopt(short, long, possible_values = &["table", "json"])]
+    output: Option<String>,
     /// Measures this program in the same run: cometbft (Go is needed)
     #[structopt(long, possible_values = &["cometbft"])]
     peer: Option<String>,
     /// Measures only these parts: load, idle, whole, settle
     #[structopt(long, possible_values = &["load", "idle", "whole", "settle"])]
     only: Vec<String>,
-    /// The folder of the networks that are measured; its disk counts
-    #[structopt(
-        long,
-        default_value = "testnet/.run",
-        env = "WELKIN_TESTNET_DIR",
-        parse(from_os_str)
-    )]
-    dir: PathBuf,
+    /// The folder of the networks that are measured; its disk counts [default: testnet/.run]
+    #[structopt(long, env = "WELKIN_TESTNET_DIR", parse(from_os_str))]
+    dir: Option<PathBuf>,
 }
 
 impl Bench {
@@ -61,7 +59,7 @@ impl Bench {
             .enable_all()
             .build()?;
         let report = runtime.block_on(self.measure())?;
-        if self.output == "json" {
+        if self.output.as_deref() == Some("json") {
             println!("{}", serde_json::to_string_pretty(&report)?);
         } else {
             print(&report);
@@ -70,33 +68,34 @@ impl Bench {
     }
 
     async fn measure(&self) -> anyhow::Result<Report> {
+        let dir = self.dir.as_deref().unwrap_or(Path::new(DIR));
         let mut report = Report {
-            machine: Machine::look(&self.dir)?,
+            machine: Machine::look(dir)?,
             figures: Vec::new(),
             missing: Vec::new(),
         };
         let wants = |part: &str| self.only.is_empty() || self.only.iter().any(|one| one == part);
         if wants("load") {
-            let peer = self.peer(&mut report).await;
-            let own = chain::measure(&self.dir).await;
+            let peer = self.peer(dir, &mut report).await;
+            let own = chain::measure(dir).await;
             let figures = own.map(|own| chain::figures(&own, peer.as_ref()));
             report.note("load", figures);
         }
         if wants("idle") {
-            report.note("idle", chain::idle(&self.dir).await);
+            report.note("idle", chain::idle(dir).await);
         }
         if wants("whole") {
-            report.note("whole", whole::figures(&self.dir).await);
+            report.note("whole", whole::figures(dir).await);
         }
         if wants("settle") {
-            report.note("settle", settle::figures(&self.dir));
+            report.note("settle", settle::figures(dir));
         }
         Ok(report)
     }
 
-    async fn peer(&self, report: &mut Report) -> Option<chain::ChainFigures> {
+    async fn peer(&self, dir: &Path, report: &mut Report) -> Option<chain::ChainFigures> {
         self.peer.as_ref()?;
-        match cometbft::measure(&self.dir).await {
+        match cometbft::measure(dir).await {
             Ok(figures) => Some(figures),
             Err(why) => {
                 report.note("peer", Err(why));
@@ -126,7 +125,8 @@ fn print(report: &Report) {
         fdatasync_p90_ms,
     } = &report.machine;
     println!(
-        "{cores} cores, commit {commit}, fdatasync {fdatasync_p50_ms:.2} ms p50, {fdatasync_p90_ms:.2} ms p90\n"
+        "{cores} cores, commit {commit}, fdatasync {fdatasync_p50_ms:.2} ms p50, \
+         {fdatasync_p90_ms:.2} ms p90\n"
     );
     for figure in &report.figures {
         println!("{}", figure.line());
