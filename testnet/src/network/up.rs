@@ -2,6 +2,7 @@
 
 use super::build::{self, Plan};
 use super::lock::FolderLock;
+use super::ports::Listener;
 use super::process::{Start, strays};
 use super::record::{FAUCET, Network, ingress_of};
 use super::{Place, demo, down, engine, ports, ready, say};
@@ -110,8 +111,9 @@ impl Up {
             ensure!(
                 has(self.validators, network.validators.len())
                     && has(self.providers, network.providers.len()),
-                "the network {} has {} validator(s) and {} provider(s); --name {} --fresh removes it and builds a \
-                 new one, another --name builds one beside it",
+                "the network {} has {} validator(s) and {} provider(s); --name {} --fresh \
+                 removes it and builds a new one, another --name builds one beside \
+                 it",
                 network.name,
                 network.validators.len(),
                 network.providers.len(),
@@ -121,7 +123,8 @@ impl Up {
                 let genesis = read_json(&network.genesis)?;
                 ensure!(
                     build::with_rules(&genesis["app_state"], rules)? == genesis["app_state"],
-                    "the network {} began with other rules; --name {} --fresh removes it and builds a new one",
+                    "the network {} began with other rules; --name {} --fresh removes it and \
+                     builds a new one",
                     network.name,
                     network.name
                 );
@@ -196,35 +199,36 @@ async fn start(network: &mut Network) -> anyhow::Result<()> {
 
 /// Whether every process that does not run yet will find its ports free.
 fn check_ports(network: &Network) -> anyhow::Result<()> {
-    let size = |count: usize| u16::try_from(count).context("the size of the network");
-    let (validators, providers) = (
-        size(network.validators.len())?,
-        size(network.providers.len())?,
-    );
     // What was killed a moment ago, and others that look for free ports, may hold one for an instant.
     let patience = Instant::now() + PORT_PATIENCE;
-    for listener in network.ports.listeners(validators, providers) {
-        let process = network.process_of(listener.owner);
-        if network.is_alive(&process) {
-            continue;
-        }
-        let mut is_free = listener.is_free();
-        while !is_free && Instant::now() < patience {
+    while let Some((process, taken)) = taken_port(network)? {
+        if Instant::now() < patience {
             std::thread::sleep(PORT_LOOK);
-            is_free = listener.is_free();
-        }
-        if is_free {
             continue;
         }
-        let holder = listener.holder();
-        let (port, what) = (listener.port, listener.what);
-        let holder = holder.as_deref().unwrap_or("another program");
+        let holder = taken.holder();
         bail!(
-            "port {port} ({what} of {process}) is taken by {holder}: end that and run this again, or build a network with \
-             ports of its own under another --name"
+            "port {} ({} of {process}) is taken by {}: end that and run this again, or build a \
+             network with ports of its own under another \
+             --name",
+            taken.port,
+            taken.what,
+            holder.as_deref().unwrap_or("another program")
         );
     }
     Ok(())
+}
+
+/// The first port that a process will not find free.
+fn taken_port(network: &Network) -> anyhow::Result<Option<(String, Listener)>> {
+    let size = |count: usize| u16::try_from(count).context("the size of the network");
+    let validators = size(network.validators.len())?;
+    let providers = size(network.providers.len())?;
+    let listeners = network.ports.listeners(validators, providers).into_iter();
+    let mut awaited = listeners
+        .map(|listener| (network.process_of(listener.owner), listener))
+        .filter(|(process, _)| !network.is_alive(process));
+    Ok(awaited.find(|(_, listener)| !listener.is_free()))
 }
 
 /// Starts providers with what they need. They wait for the chain by themselves.
