@@ -7,9 +7,7 @@ cd "$(dirname "$0")/.."
 
 require_rust
 mapfile -t packages < <(build_requirements)
-if [ ! -S "${DOCKER_HOST:-}" ] && [ ! -S /var/run/docker.sock ] && [ ! -S /run/podman/podman.sock ]; then
-  mapfile -t -O "${#packages[@]}" packages < <(engine_requirements)
-fi
+mapfile -t -O "${#packages[@]}" packages < <(provider_requirements)
 install_packages "${packages[@]}"
 cargo build --locked --quiet --release -p welkin-node -p welkin-provider -p welkin-cli -p welkin-testnet
 exec "${CARGO_TARGET_DIR:-target}/release/welkin-testnet" bench "$@"

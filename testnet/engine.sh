@@ -94,36 +94,43 @@ stop_service() {
 }
 
 # netavark's chains are shared by all engines of a machine and stay when its last network is gone. Where they carry no
-# network any more, they are taken away, and with them the tables that stand empty then.
+# network any more, they are taken away, and with them the tables that stand empty then. Networks that are purged at the
+# same time do this one after the other; what somebody else took away meanwhile is no failure.
 drop_idle_chains() {
   command -v nft >/dev/null && nft list chain ip nat NETAVARK-HOSTPORT-DNAT >/dev/null 2>&1 || return 0
+  local rule interface used table chain handle
+  exec {lock}</tmp
+  flock --wait 30 "$lock" || true
   # It forgets rules of networks whose engine was killed: those of interfaces that are gone.
-  local rule interface
   { iptables-save 2>/dev/null | grep -E '^-A NETAVARK_ISOLATION' || true; } | while read -r rule; do
-    interface=$(grep -oE -- '-[io] [^ ]+' <<<"$rule" | head -n 1 | cut -d' ' -f2)
+    interface=$(grep -oE -- '-[io] [^ ]+' <<<"$rule" | head -n 1 | cut -d' ' -f2 || true)
     # shellcheck disable=SC2086 -- the rule's words are the command's arguments
     if [ -n "$interface" ] && [ ! -e "/sys/class/net/$interface" ]; then iptables -D ${rule#-A } || true; fi
   done
-  if iptables-save 2>/dev/null | grep -qE '^-A (NETAVARK_FORWARD|NETAVARK_ISOLATION|NETAVARK-[0-9A-F]{4,}|NETAVARK-HOSTPORT-DNAT)'; then return 0; fi
-  local table chain handle
+  # Not `grep -q` behind a pipe: it ends at the first line, and the writer's broken pipe would say that there was none.
+  used='^-A (NETAVARK_FORWARD|NETAVARK_ISOLATION|NETAVARK-[0-9A-F]{4,}|NETAVARK-HOSTPORT-DNAT)'
+  if [ -n "$(iptables-save 2>/dev/null | grep -E "$used" || true)" ]; then return 0; fi
   for table in filter nat; do
-    nft -a list table ip "$table" 2>/dev/null | awk '/chain /{chain=$2} /jump NETAVARK/{print chain, $NF}' |
-      while read -r chain handle; do nft delete rule ip "$table" "$chain" handle "$handle"; done
-    for chain in $(nft list table ip "$table" 2>/dev/null | awk '/chain NETAVARK/{print $2}'); do
-      nft flush chain ip "$table" "$chain"
-    done
-    for chain in $(nft list table ip "$table" 2>/dev/null | awk '/chain NETAVARK/{print $2}'); do
-      nft delete chain ip "$table" "$chain"
-    done
+    { nft -a list table ip "$table" 2>/dev/null || true; } |
+      awk '/chain /{chain=$2} /jump NETAVARK/{print chain, $NF}' |
+      while read -r chain handle; do nft delete rule ip "$table" "$chain" handle "$handle" || true; done
+    for chain in $(idle_chains "$table"); do nft flush chain ip "$table" "$chain" || true; done
+    for chain in $(idle_chains "$table"); do nft delete chain ip "$table" "$chain" || true; done
     # A table that holds nothing but base chains without rules and with an accepting policy has no effect.
-    if nft list table ip "$table" 2>/dev/null | grep -qvE '^(table .*|\s*chain .*\{|\s*type .* policy accept;|\s*\}|)$'; then continue; fi
-    nft delete table ip "$table" 2>/dev/null || true
+    if [ -z "$(more_than_base_chains "$table")" ]; then nft delete table ip "$table" 2>/dev/null || true; fi
   done
+}
+
+idle_chains() { { nft list table ip "$1" 2>/dev/null || true; } | awk '/chain NETAVARK/{print $2}'; }
+
+more_than_base_chains() {
+  { nft list table ip "$1" 2>/dev/null || true; } |
+    grep -vE '^(table .*|\s*chain .*\{|\s*type .* policy accept;|\s*\}|)$' || true
 }
 
 # Podman's monitors of this engine's containers and commands.
 is_monitor() {
-  [ "$(cat "$1/comm" 2>/dev/null)" = conmon ] && tr '\0' '\n' < "$1/cmdline" 2>/dev/null | grep -qF "$dir/root/"
+  [ "$(cat "$1/comm" 2>/dev/null)" = conmon ] && grep -qszF "$dir/root/" "$1/cmdline"
 }
 
 # Monitors of what has ended: a container's goes by itself in a moment; a command's would stay for five minutes, to tell
@@ -142,7 +149,8 @@ end_idle_monitors() {
 # What lives on without its engine: monitors, and the processes of a container whose monitor was killed, which is
 # forgotten; they are known by their root, which lies in this engine's storage.
 is_left() {
-  is_monitor "$1" || awk -v storage="=$dir/root/" '$5 == "/" && index($0, storage) {left = 1} END {exit !left}' "$1/mountinfo" 2>/dev/null
+  local roots_here='$5 == "/" && index($0, storage) {left = 1} END {exit !left}'
+  is_monitor "$1" || awk -v storage="=$dir/root/" "$roots_here" "$1/mountinfo" 2>/dev/null
 }
 
 kill_left() {
@@ -163,7 +171,11 @@ case $action in
     echo $! > "$dir/pid"
     for _ in $(seq 200); do
       if answers; then echo "$short/api.sock"; exit 0; fi
-      runs "$(cat "$dir/pid")" || { echo "engine.sh: podman ended; its words are in $dir/service.log:" >&2; tail -n 5 "$dir/service.log" >&2; exit 1; }
+      runs "$(cat "$dir/pid")" || {
+        echo "engine.sh: podman ended; its words are in $dir/service.log:" >&2
+        tail -n 5 "$dir/service.log" >&2
+        exit 1
+      }
       pause
     done
     echo "engine.sh: podman does not answer on $short/api.sock after 10 s; see $dir/service.log" >&2

@@ -16,6 +16,16 @@ engine_requirements() {
     ip=iproute2 busybox=busybox-static curl=curl
 }
 
+# What providers need: with an engine that runs, no second one.
+provider_requirements() {
+  local socket=${DOCKER_HOST:-}
+  if [ -S "${socket#unix://}" ] || [ -S /var/run/docker.sock ] || [ -S /run/podman/podman.sock ]; then
+    missing_packages nft=nftables busybox=busybox-static
+  else
+    engine_requirements
+  fi
+}
+
 # What the compiler needs beside Rust: a linker and, for the TLS library of QUIC, a C compiler.
 build_requirements() { missing_packages cc=gcc make=make curl=curl; }
 

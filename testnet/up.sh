@@ -6,19 +6,11 @@ cd "$(dirname "$0")/.."
 . testnet/requirements.sh
 
 require_rust
-engine_socket=${DOCKER_HOST:-}
-engine_socket=${engine_socket#unix://}
 mapfile -t packages < <(build_requirements)
-# A network without providers needs no container engine, and an engine that runs needs no second one.
+# A network without providers needs no container engine.
 case " $* " in
   *" --help "* | *" -h "* | *" --providers 0 "* | *" --providers=0 "*) ;;
-  *)
-    if [ -S "${engine_socket:-}" ] || [ -S /var/run/docker.sock ] || [ -S /run/podman/podman.sock ]; then
-      mapfile -t -O "${#packages[@]}" packages < <(missing_packages nft=nftables busybox=busybox-static)
-    else
-      mapfile -t -O "${#packages[@]}" packages < <(engine_requirements)
-    fi
-    ;;
+  *) mapfile -t -O "${#packages[@]}" packages < <(provider_requirements) ;;
 esac
 install_packages "${packages[@]}"
 program=${CARGO_TARGET_DIR:-target}/debug/welkin-testnet
