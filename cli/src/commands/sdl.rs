@@ -1,6 +1,6 @@
 //! Reading an SDL file, and what is made of it.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use welkin_client::Chain;
@@ -52,7 +52,9 @@ fn bytes(path: &Path) -> Outcome<Vec<u8>> {
         .map_err(|error| unreadable(path, &error))?;
     if bytes.len() as u64 > limit {
         let text = format!(
-            "{}:1:1: error: the file has more than {limit} bytes, and an SDL file has at most those",
+            "{}:1:1: error: the file has more than {limit} bytes, and an SDL file has at most \
+             those\n  \
+             help: move large data out of the file, into the image or a volume",
             path.display()
         );
         return Err(Failure::usage(text));
@@ -61,7 +63,14 @@ fn bytes(path: &Path) -> Outcome<Vec<u8>> {
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::usage(format!("{}: {error}", path.display()))
+    let help = match error.kind() {
+        ErrorKind::NotFound => "give the path of an SDL file; this one is not there",
+        ErrorKind::IsADirectory => "give the path of the SDL file in it",
+        ErrorKind::PermissionDenied => "make the file readable for this user",
+        _ => "give the path of an SDL file that can be read",
+    };
+    let path = path.display();
+    Failure::usage(format!("{path}: {error}\n  help: {help}"))
 }
 
 /// The manifests and groups of a file.

@@ -31,6 +31,35 @@ fn the_projects_own_samples_are_accepted() {
     }
 }
 
+#[test]
+fn what_is_no_file_of_a_tenant_is_refused_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let large = folder.path().join("large.yaml");
+    std::fs::write(&large, "#".repeat((1 << 20) + 1)).unwrap();
+    for (path, cause, help) in [
+        (
+            large.as_path(),
+            "more than 1048576 bytes",
+            "help: move large data",
+        ),
+        (
+            folder.path(),
+            "Is a directory",
+            "help: give the path of the SDL file in it",
+        ),
+        (
+            &folder.path().join("none.yaml"),
+            "No such file",
+            "help: give the path",
+        ),
+    ] {
+        let ran = plan(path);
+        let said = ran.failure(2);
+        assert!(said.contains(path.to_str().unwrap()), "{said}");
+        assert!(said.contains(cause) && said.contains(help), "{said}");
+    }
+}
+
 /// The corpus that lies beside the tree: each verdict is the exit code. Where it is not there, that is said.
 #[test]
 fn the_corpus_gets_its_verdicts() {

@@ -40,6 +40,8 @@ pub fn build(sdl: &Sdl) -> Result<Vec<Built>, Diagnostics> {
         return Ok(built);
     }
     problems.sort_by_key(|problem| problem.at);
+    // One price may be that of several services.
+    problems.dedup();
     Err(Diagnostics {
         file: sdl.file.clone(),
         items: problems,
@@ -103,7 +105,7 @@ fn build_unit(unit: &Unit, path: &str, problems: &mut Vec<Diagnostic>) -> Resour
                 "a price of {} for a block is less than one micro-token an hour",
                 unit.price.value
             ),
-            remedy: "write at least 0.0017, which is 1 uwlk an hour".to_owned(),
+            remedy: "write at least 0.0017, which is 1 uwlk an hour: `amount: 0.0017`".to_owned(),
         });
     }
     ResourceUnit {

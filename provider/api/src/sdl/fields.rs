@@ -323,7 +323,10 @@ impl Reader {
             "a whole number from 0 to 4294967295 is expected, not {}",
             describe(field.node)
         );
-        self.error(at, path, cause, "write digits only, without quotes");
+        let key = path.rsplit('.').next().unwrap_or(path);
+        let example = if matches!(key, "port" | "as") { 80 } else { 1 };
+        let remedy = format!("write digits only, without quotes, as in `{key}: {example}`");
+        self.error(at, path, cause, remedy);
         // Not 0, so that nothing else complains about it.
         Spanned { value: 1, at }
     }

@@ -17,6 +17,7 @@ pub(super) enum NumberError {
     NotANumber,
     Negative,
     TooLarge,
+    TooFine,
 }
 
 impl NumberError {
@@ -26,6 +27,7 @@ impl NumberError {
             NumberError::NotANumber => format!("is not {noun}"),
             NumberError::Negative => "is negative".to_owned(),
             NumberError::TooLarge => "is too large".to_owned(),
+            NumberError::TooFine => format!("has more than {PLACES} digits after the point"),
         }
     }
 }
@@ -63,8 +65,11 @@ impl Decimal {
         let unsigned = text.strip_prefix('-').unwrap_or(text);
         let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
         let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        if !digits(whole) || !digits(fraction) || fraction.len() > PLACES {
+        if !digits(whole) || !digits(fraction) {
             return Err(NumberError::NotANumber);
+        }
+        if fraction.len() > PLACES {
+            return Err(NumberError::TooFine);
         }
         Decimal::parse(text)
     }
@@ -184,6 +189,9 @@ pub(super) fn parse_cpu(text: &str) -> Result<u64, NumberError> {
         .map_err(|_| NumberError::TooLarge)
 }
 
+/// Sizes that memory and volumes may both have.
+const USUAL_BYTES: std::ops::RangeInclusive<u64> = 5 << 20..=2 << 40;
+
 /// How a size should have been written, if that can be guessed.
 pub(super) fn size_hint(text: &str) -> String {
     let end = text
@@ -192,10 +200,11 @@ pub(super) fn size_hint(text: &str) -> String {
     let (number, unit) = text.split_at(end);
     let number = number.trim();
     let letter = unit.chars().next().map(|c| c.to_ascii_uppercase());
-    match letter {
-        Some(letter) if "KMGTPE".contains(letter) && Decimal::parse(number).is_ok() => {
-            format!("write a number and a suffix, `{number}{letter}i` (powers of 1024)")
-        }
+    let likely = letter.map(|letter| format!("{number}{letter}i"));
+    // A hint that would be refused as well helps nobody.
+    let is_usual = |text: &String| parse_bytes(text).is_ok_and(|size| USUAL_BYTES.contains(&size));
+    match likely.filter(is_usual) {
+        Some(likely) => format!("write a number and a suffix, `{likely}` (powers of 1024)"),
         _ => "write a number and one of the suffixes k, Ki, M, Mi, G, Gi, T, Ti, P, Pi, E, Ei, \
               as in `512Mi`"
             .to_owned(),
@@ -241,7 +250,9 @@ mod tests {
         assert_eq!(third.times(600), 199);
         assert_eq!(Decimal::parse_amount("1000").unwrap().times(600), 600_000);
         assert_eq!(Decimal::parse_amount("-1"), Err(NumberError::Negative));
-        for text in ["", ".5", "5.", "1e3", "+1", "1_0", "0.1234567890123456789"] {
+        let fine = Decimal::parse_amount("0.1234567890123456789");
+        assert_eq!(fine, Err(NumberError::TooFine));
+        for text in ["", ".5", "5.", "1e3", "+1", "1_0"] {
             assert_eq!(
                 Decimal::parse_amount(text),
                 Err(NumberError::NotANumber),
@@ -256,5 +267,17 @@ mod tests {
         assert!(size_hint("15Gb").contains("`15Gi`"));
         assert!(size_hint("500mi").contains("`500Mi`"));
         assert!(size_hint("big").contains("512Mi"));
+    }
+
+    #[test]
+    fn no_hint_is_a_size_that_would_be_refused_as_well() {
+        for text in ["16Ei", "9999Ebytes", "0mb", "-1Gi", "1mb", "1e9gb", "512qb"] {
+            assert!(
+                size_hint(text).contains("`512Mi`"),
+                "{text}: {}",
+                size_hint(text)
+            );
+        }
+        assert!(size_hint("-512mb").contains("as in `512Mi`"));
     }
 }

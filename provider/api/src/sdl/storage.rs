@@ -60,7 +60,8 @@ fn volumes(reader: &mut Reader, profile: &str, compute: &Compute) {
     }
     for Volume { at, name, size, .. } in &compute.storage {
         if !(MIN_BYTES..=MAX_BYTES).contains(&size.value) {
-            let cause = format!("a volume of {} bytes", size.value);
+            let bounds = (MIN_BYTES, MAX_BYTES);
+            let cause = super::check::beside(size.value, bounds, "bytes for a volume");
             reader.error(size.at, &path, cause, "ask for 5Mi to 32Ti: `size: 1Gi`");
         }
         if let Err(why) = allow::plain_name(name) {

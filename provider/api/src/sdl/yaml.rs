@@ -59,10 +59,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Tree, Diagnostic> {
     if bytes.len() > MAX_BYTES {
         return Err(refuse(
             START,
-            format!(
-                "the file has {} bytes; at most {MAX_BYTES} are read",
-                bytes.len()
-            ),
+            format!("the file has more than {MAX_BYTES} bytes, and an SDL file has at most those"),
             "move large data out of the file, into the image or a volume",
         ));
     }

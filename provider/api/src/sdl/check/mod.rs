@@ -296,13 +296,13 @@ fn compute(reader: &mut Reader, path: &str, compute: &Compute, at: Position) {
     let missing = Spanned { value: 0, at };
     let cpu = compute.cpu.unwrap_or(missing);
     if !(CPU_MILLIS.0..=CPU_MILLIS.1).contains(&cpu.value) {
-        let cause = format!("{} thousandths of a core", cpu.value);
+        let cause = beside(cpu.value, CPU_MILLIS, "thousandths of a core");
         let remedy = "ask for 10m to 384 cores: `cpu: {units: 0.5}`";
         reader.error(cpu.at, &format!("{path}.cpu.units"), cause, remedy);
     }
     let memory = compute.memory.unwrap_or(missing);
     if !(MEMORY_BYTES.0..=MEMORY_BYTES.1).contains(&memory.value) {
-        let cause = format!("{} bytes of memory", memory.value);
+        let cause = beside(memory.value, MEMORY_BYTES, "bytes of memory");
         let remedy = "ask for 1Mi to 2Ti: `memory: {size: 512Mi}`";
         reader.error(memory.at, &format!("{path}.memory.size"), cause, remedy);
     }
@@ -328,6 +328,12 @@ fn compute(reader: &mut Reader, path: &str, compute: &Compute, at: Position) {
     }
 }
 
+/// On which side of its bounds a value lies.
+pub(super) fn beside(value: u64, (least, _): (u64, u64), unit: &str) -> String {
+    let side = if value < least { "little" } else { "much" };
+    format!("{value} {unit} is too {side}")
+}
+
 fn price(reader: &mut Reader, price: &Price) {
     let denom = price.denom.value.as_str();
     let is_denom = (3..=128).contains(&denom.len())
@@ -344,8 +350,8 @@ fn price(reader: &mut Reader, price: &Price) {
         reader.error(price.denom.at, "profiles.placement", cause, remedy);
     }
     if price.amount.value > super::Decimal::from_whole(MAX_PRICE) {
-        let cause = format!("a price of {} for a block", price.amount.value);
-        let remedy = format!("write at most {MAX_PRICE}");
+        let cause = format!("a price of {} for a block is too high", price.amount.value);
+        let remedy = format!("write at most {MAX_PRICE}, as in `amount: {MAX_PRICE}`");
         reader.error(price.amount.at, "profiles.placement", cause, remedy);
     }
 }

@@ -103,16 +103,45 @@ fn version(reader: &mut Reader, top: &Fields<'_>) -> Option<Version> {
     let text = reader
         .written(&field, "version", "a version", remedy)
         .unwrap_or_default();
-    let version = parse_version(text);
-    if version.is_none() {
-        let cause = format!("version {} is not supported", quoted(text));
-        reader.error(field.at(), "version", cause, remedy);
+    let numbers = version_numbers(text);
+    let version = numbers.and_then(rules_of);
+    let at = field.at();
+    match numbers {
+        Some(Numbers { release, .. }) if version.is_some() && release >= (2, 2, 0) => {
+            let cause = format!(
+                "version {} is not known; the file is read by the rules of 2.1",
+                quoted(text)
+            );
+            reader.say(super::Severity::Warning, at, "version", cause, remedy);
+        }
+        _ if version.is_none() => {
+            let cause = format!("version {} is not supported", quoted(text));
+            reader.error(at, "version", cause, remedy);
+        }
+        _ => {}
     }
     version
 }
 
+/// A version as it was written.
+#[derive(Clone, Copy)]
+struct Numbers {
+    release: (u32, u32, u32),
+    /// Whether it comes before that release: `2.1-rc1`.
+    early: bool,
+}
+
 /// 2.0 by its own rules, everything from 2.1 on by those of 2.1.
-fn parse_version(text: &str) -> Option<Version> {
+fn rules_of(Numbers { release, early }: Numbers) -> Option<Version> {
+    match release {
+        (2, 0, 0) if !early => Some(Version::V2_0),
+        (2, 1, 0) if early => None,
+        release if release >= (2, 1, 0) => Some(Version::V2_1),
+        _ => None,
+    }
+}
+
+fn version_numbers(text: &str) -> Option<Numbers> {
     let text = text.trim();
     let text = text.strip_prefix('v').unwrap_or(text);
     // What follows `+` does not count; what follows `-` makes it an earlier version.
@@ -135,12 +164,10 @@ fn parse_version(text: &str) -> Option<Version> {
     if parts.next().is_some() {
         return None;
     }
-    match (major, minor, patch) {
-        (2, 0, 0) if !early => Some(Version::V2_0),
-        (2, 1, 0) if early => None,
-        version if version >= (2, 1, 0) => Some(Version::V2_1),
-        _ => None,
-    }
+    Some(Numbers {
+        release: (major, minor, patch),
+        early,
+    })
 }
 
 fn profiles(
@@ -240,6 +267,10 @@ fn text_map(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse_version(text: &str) -> Option<Version> {
+        version_numbers(text).and_then(rules_of)
+    }
 
     #[test]
     fn versions_are_read_tolerantly_and_2_0_is_exact() {

@@ -65,7 +65,8 @@ fn price(reader: &mut Reader, field: &Field<'_>, path: &str) -> Price {
     let amount = fields.get("amount").unwrap_or(*field);
     let place = fields.path_of("amount");
     let at = amount.at();
-    let remedy = "write micro-tokens for a block of 6 s, as in `amount: 100`";
+    let remedy = "write micro-tokens for a block of 6 s, as digits with or without a point, as \
+        in `amount: 100`";
     let text = match fields.get("amount") {
         Some(amount) => reader
             .written(&amount, &place, "a price", remedy)

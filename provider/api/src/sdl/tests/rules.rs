@@ -24,6 +24,76 @@ fn an_unknown_nested_key_is_a_warning_with_a_suggestion() {
 }
 
 #[test]
+fn a_version_that_nobody_knows_is_a_warning_which_names_those_that_are_known() {
+    for version in ["9.0", "2.2", "3"] {
+        let to = format!("version: \"{version}\"");
+        let said = accepted("version: \"2.0\"", &to).warnings.to_string();
+        assert!(
+            said.contains(&format!("`{version}` is not known")),
+            "{said}"
+        );
+        assert!(said.contains("`version: \"2.0\"` or `\"2.1\"`"), "{said}");
+        let text = PLAIN.replace("version: \"2.0\"", &to);
+        let strict = parse("app.yaml", text.as_bytes(), Strictness::Strict);
+        assert!(strict.unwrap_err().to_string().contains("error: version"));
+    }
+    for version in ["2.1", "2.1.3", "v2.1"] {
+        let to = format!("version: \"{version}\"");
+        let sdl = accepted("version: \"2.0\"", &to);
+        assert!(sdl.warnings.is_empty(), "{}", sdl.warnings);
+    }
+}
+
+/// What is replaced by what, and what the cause and the remedy hold then.
+type Wrong = (&'static str, &'static str, &'static str, &'static str);
+
+fn check_remedies(cases: &[Wrong]) {
+    for (from, to, cause, remedy) in cases {
+        let said = refused(from, to);
+        let (head, help) = said.split_once("help: ").unwrap();
+        assert!(head.contains(cause), "{to}: {said}");
+        assert!(help.contains(remedy), "{to}: {said}");
+        // An example that names the key is taken in the place of what was refused.
+        let key = from.split(' ').next().unwrap();
+        let example = help.split('`').nth(1).filter(|text| text.starts_with(key));
+        if let Some(example) = example {
+            assert!(changed(from, example).is_ok(), "{example}");
+        }
+    }
+}
+
+#[test]
+fn the_remedy_for_a_size_is_one_that_would_be_taken() {
+    let memory = "size: 512Mi";
+    check_remedies(&[
+        (memory, "size: 512mb", "`512mb` is not a size", "`512Mi`"),
+        (memory, "size: 16Ei", "`16Ei` is too large", "as in `512Mi`"),
+        (memory, "size: 0", "too little", "`memory: {size: 512Mi}`"),
+        (memory, "size: 3Ti", "too much", "`memory: {size: 512Mi}`"),
+        ("size: 1Gi", "size: 1Mi", "is too little", "`size: 1Gi`"),
+        (
+            "units: 0.5",
+            "units: 0",
+            "too little",
+            "`cpu: {units: 0.5}`",
+        ),
+    ]);
+}
+
+#[test]
+fn the_remedy_for_a_count_a_port_and_a_price_is_one_that_would_be_taken() {
+    let (price, fine) = ("amount: 100", "amount: 0.1234567890123456789");
+    check_remedies(&[
+        ("count: 1", "count: 0", "the count is 0", "`count: 1`"),
+        ("count: 1", "count: \"3\"", "not the text `3`", "`count: 1`"),
+        ("port: 80", "port: http", "not `http`", "`port: 80`"),
+        (price, "amount: 99999999", "too high", "`amount: 10000000`"),
+        (price, "amount: 1e3", "is not a price", "`amount: 100`"),
+        (price, fine, "18 digits", "`amount: 100`"),
+    ]);
+}
+
+#[test]
 fn an_unknown_top_level_key_is_an_error() {
     assert_eq!(
         refused("profiles:", "x: 1\nprofile:"),
