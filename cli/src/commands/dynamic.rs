@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 use welkin_modules::RUNTIME;
 use welkin_runtime::metadata::{ModuleMetadata, Variant};
 
+use super::expected;
 use crate::failure::{Failure, Outcome};
 
 /// Whether calls or queries are meant.
@@ -102,7 +103,8 @@ pub fn read(kind: Kind, words: &[String]) -> Outcome<Typed> {
     if words[2..].iter().any(is_help) {
         return Ok(Typed::Help(help(kind, module, variant)));
     }
-    let fields = fields(variant, &words[2..])?;
+    let fields = fields(module, variant, &words[2..])?;
+    expected::check(kind, module, variant, &fields)?;
     let mut tagged = Map::new();
     tagged.insert(variant.name.clone(), Value::Object(fields));
     Ok(Typed::Ask {
@@ -111,7 +113,14 @@ pub fn read(kind: Kind, words: &[String]) -> Outcome<Typed> {
     })
 }
 
-fn fields(variant: &Variant, words: &[String]) -> Outcome<Map<String, Value>> {
+/// What `--json` takes.
+const JSON_TAKES: &str = "it takes all fields as one JSON object, {\"field\": \"value\", ...}";
+
+fn fields(
+    module: &ModuleMetadata,
+    variant: &Variant,
+    words: &[String],
+) -> Outcome<Map<String, Value>> {
     let known = &variant.fields;
     let mut given = Map::new();
     let mut words = words.iter();
@@ -132,9 +141,9 @@ fn fields(variant: &Variant, words: &[String]) -> Outcome<Map<String, Value>> {
         };
         if flag == "json" {
             let parsed: Value = serde_json::from_str(&value)
-                .map_err(|error| Failure::usage(format!("--json: {error}")))?;
+                .map_err(|error| Failure::usage(format!("--json: {error}; {JSON_TAKES}")))?;
             let Value::Object(fields) = parsed else {
-                return Err(Failure::usage("--json takes an object with the fields"));
+                return Err(Failure::usage(format!("--json: {JSON_TAKES}")));
             };
             given.extend(fields);
             continue;
@@ -152,17 +161,19 @@ fn fields(variant: &Variant, words: &[String]) -> Outcome<Map<String, Value>> {
                 names.join(", ")
             )));
         };
-        given.insert(field.name.clone(), value_of(&value));
+        let schema = module.resolve(&field.schema);
+        given.insert(field.name.clone(), value_of(schema, &value));
     }
     Ok(given)
 }
 
-/// What reads as a JSON array, object, boolean or null is one; everything else is text, as the chain's types want it.
-fn value_of(text: &str) -> Value {
+/// A value as its type wants it: a text is one whatever it looks like. Of other types, what reads as JSON is JSON.
+fn value_of(schema: &Value, text: &str) -> Value {
+    let is_text = schema["type"] == "string";
     let looks_like_json = text.starts_with(['[', '{']) || ["true", "false", "null"].contains(&text);
     match serde_json::from_str(text) {
-        Ok(value) if looks_like_json => value,
-        Ok(Value::Number(number)) if number.is_u64() => Value::Number(number),
+        Ok(value) if looks_like_json && !is_text => value,
+        Ok(Value::Number(number)) if number.is_u64() && !is_text => Value::Number(number),
         _ => Value::String(text.to_owned()),
     }
 }
@@ -189,7 +200,8 @@ fn help(kind: Kind, module: &ModuleMetadata, variant: &Variant) -> String {
     text
 }
 
-fn dashed(name: &str) -> String {
+/// A field's or a call's name, as it is typed.
+pub fn dashed(name: &str) -> String {
     name.replace('_', "-")
 }
 

@@ -1,9 +1,10 @@
-//! One file for each command.
+//! One file for each command, and what they share.
 
 pub mod completions;
 pub mod deploy;
 pub mod deployment;
 pub mod dynamic;
+pub mod expected;
 pub mod keys;
 pub mod lease;
 pub mod market;
