@@ -122,7 +122,17 @@ impl Line {
     async fn open(&self) -> Outcome<Stream> {
         let opened = self.connector.open(self.peer, &self.addresses).await;
         opened.map_err(|error| {
-            let text = format!("the provider {} cannot be reached: {error}", self.provider);
+            let Line { provider, .. } = self;
+            let why = match &error {
+                // Which part of the greeting failed tells nobody more than that nobody answers.
+                OpenError::Timeout { timeout, .. } => format!(
+                    "it does not answer at {} within {} s",
+                    places(&self.addresses),
+                    timeout.as_secs()
+                ),
+                other => other.to_string(),
+            };
+            let text = format!("the provider {provider} cannot be reached: {why}");
             let failure = Failure::new(code::TIMED_OUT, text);
             match error {
                 OpenError::Timeout { .. } => failure.temporary(),
@@ -169,6 +179,20 @@ impl Link {
         Ok(ChannelClient::new(stream, self.delegation(scope)))
     }
 
+    /// What it means that the provider cannot be reached, for people who look into the lease.
+    pub fn while_away(&self, failure: Failure) -> Failure {
+        if failure.code != code::TIMED_OUT {
+            return failure;
+        }
+        let (lease, deployment) = (self.lease, self.lease.deployment);
+        let message = format!(
+            "{failure}\n  the lease {lease} goes on and is paid for, and what it runs may answer \
+             all the same; try again later, or end it: `welkin deployment close \
+             {deployment}`"
+        );
+        Failure { message, ..failure }
+    }
+
     /// What the provider says of the lease.
     ///
     /// # Errors
@@ -206,6 +230,12 @@ impl Link {
         }
         .sign(&self.key)
     }
+}
+
+/// Where a provider says that it is.
+fn places(addresses: &[Multiaddr]) -> String {
+    let places: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    places.join(" and ")
 }
 
 /// An answer of a provider; one that keeps silent is not waited for without end.

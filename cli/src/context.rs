@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use welkin_client::keyring::Keyring;
-use welkin_client::{Chain, Config, Trust};
+use welkin_client::{Chain, ClientError, Config, Trust};
 use welkin_runtime::crypto::SigningKey;
 
 use crate::args::Global;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, code};
 use crate::output::Format;
 
 /// `config.toml` in the folder: named contexts, and which of them is meant.
@@ -109,7 +109,27 @@ impl Context {
             .collect();
         let folder = &self.chain;
         std::fs::create_dir_all(folder).map_err(|error| Failure::file(folder, &error))?;
-        Ok(Chain::connect(Config::new(endpoints, folder, trust)).await?)
+        let connected = Chain::connect(Config::new(endpoints, folder, trust)).await;
+        Ok(connected.map_err(|error| self.with_remedy(error))?)
+    }
+
+    /// What to do about a genesis file that cannot be used.
+    fn with_remedy(&self, error: ClientError) -> ClientError {
+        let ClientError::File { path, reason } = error else {
+            return error;
+        };
+        let remedy = if self.genesis.as_ref() == Some(&path) {
+            "; give the network's genesis file, by `--genesis FILE` or WELKIN_GENESIS (the \
+             env.sh of a test network sets it)"
+        } else if path.parent() == Some(&self.chain) && path.ends_with("genesis.json") {
+            "; this copy of the genesis is damaged: remove it, and give the network's own once, \
+             by `--genesis FILE` or \
+             WELKIN_GENESIS"
+        } else {
+            ""
+        };
+        let reason = format!("{reason}{remedy}");
+        ClientError::File { path, reason }
     }
 
     /// The name of the key that signs.
@@ -135,8 +155,15 @@ impl Context {
     /// There is none and nobody to ask.
     pub fn password(&self, prompt: &str) -> Outcome<String> {
         if let Some(path) = &self.password_file {
-            let text =
-                std::fs::read_to_string(path).map_err(|error| Failure::file(path, &error))?;
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                let path = path.display();
+                let text = format!(
+                    "the password file {path}: {error}; --password-file and WELKIN_PASSWORD_FILE \
+                     name a file with the key's \
+                     password"
+                );
+                Failure::new(code::FAILED, text)
+            })?;
             return Ok(text.trim_end_matches('\n').to_owned());
         }
         if let Ok(password) = std::env::var("WELKIN_KEYRING_PASSWORD") {
@@ -166,11 +193,24 @@ fn folder_of(context: &str) -> Outcome<&str> {
     }
 }
 
+/// What to do about a `config.toml` that cannot be used.
+const REMEDY: &str = "  help: correct it, or move it away: it names contexts, and without it \
+    flags and variables count";
+
 fn read_file(path: &Path) -> Outcome<File> {
     match std::fs::read_to_string(path) {
-        Ok(text) => toml::from_str(&text)
-            .map_err(|error| Failure::usage(format!("{}: {error}", path.display()))),
+        Ok(text) => toml::from_str(&text).map_err(|error| {
+            let error = error.to_string();
+            Failure::usage(format!(
+                "{}: {}\n{REMEDY}",
+                path.display(),
+                error.trim_end()
+            ))
+        }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(File::default()),
-        Err(error) => Err(Failure::file(path, &error)),
+        Err(error) => {
+            let text = format!("{}: {error}\n{REMEDY}", path.display());
+            Err(Failure::new(code::FAILED, text))
+        }
     }
 }

@@ -7,7 +7,8 @@ use welkin_client::keyring::KeyringError;
 use welkin_provider_api::channel::ChannelError;
 use welkin_provider_api::sdl::Diagnostics;
 
-/// Exit codes (design, section 7).
+/// Exit codes (design, section 7). Two come from [`ClientError::exit_code`] alone: 4, refused by the chain, and 7, what a
+/// server told is not true.
 pub mod code {
     /// Failed.
     pub const FAILED: u8 = 1;
@@ -100,7 +101,13 @@ impl From<KeyringError> for Failure {
             KeyringError::Name(_) | KeyringError::Exists(_) => code::USAGE,
             _ => code::FAILED,
         };
-        Failure::new(code, error.to_string())
+        let help = match error {
+            KeyringError::Password { .. } => {
+                "; type it again, or correct WELKIN_KEYRING_PASSWORD or the file of --password-file"
+            }
+            _ => "",
+        };
+        Failure::new(code, format!("{error}{help}"))
     }
 }
 

@@ -1,12 +1,34 @@
 //! What an escrow account means to its owner: for how long the money lasts, and what comes then.
 
-use welkin_modules::escrow::types::{AccountState, AccountView};
+use welkin_client::ClientError;
+use welkin_modules::accounts::types::Error as AccountsError;
+use welkin_modules::escrow::types::{AccountState, AccountView, Error as EscrowError};
 use welkin_modules::ids::DeploymentId;
 use welkin_runtime::Time;
 
+use crate::failure::Failure;
 use crate::output::tokens;
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
+/// Why a deployment was not created, with the flag that sets what goes into its account.
+pub fn deposit_refused(error: ClientError) -> Failure {
+    let help = match &error {
+        ClientError::Refused { error, .. } if error.is(EscrowError::DepositTooSmall) => {
+            "; give more with --deposit UWLK"
+        }
+        ClientError::Refused { error, .. } if error.is(AccountsError::InsufficientFunds) => {
+            "; the account pays the deposit and the fee: give less with --deposit UWLK, or put \
+             money into it"
+        }
+        _ => "",
+    };
+    let failure = Failure::from(error);
+    Failure {
+        message: format!("{failure}{help}"),
+        ..failure
+    }
+}
 
 /// How an account stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +81,8 @@ impl Standing {
                 duration(nanos)
             )),
             Standing::Closing => Some(format!(
-                "the money of deployment {deployment} is used up, and its time of grace too: the chain ends it now"
+                "the money of deployment {deployment} is used up, and its time of grace too: the \
+                 chain ends it now"
             )),
             Standing::Idle | Standing::Pays(_) | Standing::Closed => None,
         }
@@ -117,7 +140,7 @@ pub fn duration(nanos: u64) -> String {
 mod tests {
     use welkin_modules::escrow::types::Account;
     use welkin_modules::moment::Moment;
-    use welkin_runtime::{Address, Amount};
+    use welkin_runtime::{Address, Amount, Coded};
 
     use super::*;
 
@@ -181,6 +204,28 @@ mod tests {
         assert!(of(&closing).warning(DeploymentId(7)).is_some());
         let closed = view(AccountState::Closed, None, None);
         assert_eq!(of(&closed), Standing::Closed);
+    }
+
+    #[test]
+    fn a_deposit_that_is_refused_names_its_flag_and_other_refusals_do_not() {
+        let refused = |error| {
+            let refused = ClientError::Refused {
+                error,
+                transaction: None,
+            };
+            deposit_refused(refused)
+        };
+        for error in [
+            EscrowError::DepositTooSmall.because("5 uwlk, at least 500000 uwlk"),
+            AccountsError::InsufficientFunds.because("5 uwlk"),
+        ] {
+            let failure = refused(error);
+            assert_eq!(failure.code, 4);
+            assert!(failure.message.contains("--deposit"), "{failure}");
+            assert!(failure.message.contains("5 uwlk"), "{failure}");
+        }
+        let other = refused(EscrowError::Closing.because(7));
+        assert!(!other.message.contains("--deposit"), "{other}");
     }
 
     #[test]

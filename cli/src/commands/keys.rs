@@ -66,7 +66,8 @@ fn add(context: &Context, name: &str) -> Outcome {
     let phrase = derive::phrase(&entropy);
     let entry = keep(context, name, &phrase)?;
     say(
-        "Write these words down: they restore the key, and nothing else does. They are not shown again.",
+        "Write these words down: they restore the key, and nothing else does. They are not shown \
+         again.",
     );
     say(format!("\n  {}\n", phrase.as_str()));
     show(context, &entry)
@@ -97,7 +98,8 @@ fn keep(context: &Context, name: &str, phrase: &str) -> Outcome<KeyEntry> {
 fn export(context: &Context, name: &str, unsafe_print: bool) -> Outcome {
     if !unsafe_print {
         return Err(Failure::usage(
-            "whoever sees the secret owns the account; give --unsafe-print to print it all the same",
+            "whoever sees the secret owns the account; give --unsafe-print to print it all the \
+             same",
         ));
     }
     let entry = context.keyring().show(name)?;

@@ -7,7 +7,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use welkin_consensus::types::Timestamp;
 use welkin_p2p::channel::Stream;
 use welkin_provider_api::channel::{
-    ExecRequest, Inputs, LeaseStatus, LogQuery, Output, Outputs, Severity, TerminalSize,
+    ChannelClient, ExecRequest, Inputs, LeaseStatus, LogQuery, Output, Outputs, Severity,
+    TerminalSize,
 };
 use welkin_provider_api::delegation::Scope;
 use welkin_runtime::Time;
@@ -28,7 +29,8 @@ pub async fn run(context: &Context, command: Lease) -> Outcome<u8> {
     match command {
         Lease::Status { id } => {
             let link = link(context, id).await?;
-            let status = link.status().await?;
+            let status = link.status().await;
+            let status = status.map_err(|failure| link.while_away(failure))?;
             context.format.print(&status, for_people)?;
             Ok(0)
         }
@@ -44,13 +46,13 @@ pub async fn run(context: &Context, command: Lease) -> Outcome<u8> {
                 follow,
                 tail,
             };
-            let client = link.open(Scope::Logs).await?;
+            let client = open(&link, Scope::Logs).await?;
             let output = answered(client.logs(query)).await?;
             print_all(context.format, output).await
         }
         Lease::Events { id, follow } => {
             let link = link(context, id).await?;
-            let client = link.open(Scope::Events).await?;
+            let client = open(&link, Scope::Events).await?;
             let output = answered(client.events(follow)).await?;
             print_all(context.format, output).await
         }
@@ -77,6 +79,11 @@ async fn link(context: &Context, id: welkin_modules::ids::LeaseId) -> Outcome<Li
     let key = context.key()?;
     let chain = context.chain().await?;
     Link::to(&Phone::new(&chain).await?, &chain, key, id).await
+}
+
+async fn open(link: &Link, scope: Scope) -> Outcome<ChannelClient<Stream>> {
+    let opened = link.open(scope).await;
+    opened.map_err(|failure| link.while_away(failure))
 }
 
 fn for_people(status: &LeaseStatus) -> String {
@@ -205,7 +212,7 @@ async fn shell(
         stdin: true,
         size: tty.then(terminal_size).flatten(),
     };
-    let client = link.open(Scope::Shell).await?;
+    let client = open(&link, Scope::Shell).await?;
     let (output, input) = answered(client.exec(request)).await?;
     let _raw = if tty { RawTerminal::enter() } else { None };
     let typing = tokio::spawn(send_input(input, tty));

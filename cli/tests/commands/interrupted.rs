@@ -32,6 +32,12 @@ fn a_provider_that_is_down_is_tried_until_the_time_is_over_and_the_next_run_cont
     let chain = Chain::start();
     chain.register_provider();
 
+    let file = sample("minimal.yaml");
+    let little = ["deploy", file.to_str().unwrap(), "--deposit", "1"];
+    let refused = chain.run("alice", &little);
+    let said = refused.failure(4);
+    assert!(said.contains("give more with --deposit"), "{said}");
+
     // Nobody bids yet.
     let first = deploy(&chain, A_WHILE);
     let said = first.failure(6);
@@ -74,7 +80,11 @@ fn a_provider_that_is_down_is_tried_until_the_time_is_over_and_the_next_run_cont
     assert_eq!(counts(&chain), (1, 1), "nothing is there twice");
 
     // Its status is out of reach too; once the lease is over, that is a refusal.
-    chain.run("alice", &["lease", "status", "1/1/1"]).failure(6);
+    let status = chain.run("alice", &["lease", "status", "1/1/1"]);
+    let said = status.failure(6);
+    assert!(said.contains("does not answer at /ip4/"), "{said}");
+    assert!(said.contains("1/1/1 goes on and is paid for"), "{said}");
+    assert!(said.contains("`welkin deployment close 1`"), "{said}");
     chain.run("alice", &["deployment", "close", "1"]).data();
     let closed = chain.run("alice", &["lease", "status", "1/1/1"]);
     assert!(closed.failure(5).contains("closed"), "{}", closed.err);

@@ -24,6 +24,14 @@ fn wrong_usage_exits_2_and_says_what_is_right() {
             &["tx", "accounts", "transfer", "--whom", "x"],
             "--amount, --to",
         ),
+        (
+            &["tx", "accounts", "transfer", "--to", "x", "--amount", "1"],
+            "--to: ",
+        ),
+        (
+            &["query", "escrow", "account", "--deployment", "abc"],
+            "--deployment: ",
+        ),
         (&["query", "market", "bids-on", "--order"], "no value"),
         (&["keys", "show", "../../etc/passwd"], "name"),
         (&["version", "--context", "nowhere"], "nowhere"),
@@ -186,6 +194,59 @@ fn a_key_file_that_cannot_be_used_is_one_sentence_with_the_remedy() {
     std::fs::write(home.path().join("config.toml"), "current = 5").unwrap();
     let ran = run(&mut with(&["version"]));
     assert!(ran.failure(2).contains("config.toml"), "{}", ran.err);
+}
+
+#[test]
+fn files_that_a_command_cannot_use_are_named_with_what_to_do() {
+    let home = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = home.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let failed = |words: &[&str], variables: &[(&str, &str)], code: u8| {
+        let mut command = welkin(words);
+        command
+            .env("WELKIN_HOME", home.path())
+            .env("WELKIN_KEYRING_PASSWORD", "secret")
+            .envs(variables.iter().copied());
+        run(&mut command).failure(code.into()).to_owned()
+    };
+    let orders = ["market", "orders"];
+    let wrong = file("passwd", "root:x:0:0:root:/root:/bin/sh\n");
+    for path in [
+        wrong.as_path(),
+        home.path(),
+        "/nowhere/genesis.json".as_ref(),
+    ] {
+        let path = path.to_str().unwrap();
+        let said = failed(&orders, &[("WELKIN_GENESIS", path)], 1);
+        assert!(
+            said.contains(path) && said.contains("--genesis FILE"),
+            "{said}"
+        );
+    }
+    std::fs::create_dir_all(home.path().join("chain")).unwrap();
+    let copy = file("chain/genesis.json", "{");
+    let said = failed(&orders, &[], 1);
+    assert!(said.contains(copy.to_str().unwrap()), "{said}");
+    assert!(said.contains("remove it"), "{said}");
+
+    run(welkin(&["keys", "add", "one"])
+        .env("WELKIN_HOME", home.path())
+        .env("WELKIN_KEYRING_PASSWORD", "secret"))
+    .data();
+    let export = ["keys", "export", "one", "--unsafe-print"];
+    let said = failed(&export, &[("WELKIN_KEYRING_PASSWORD", "wrong")], 1);
+    assert!(said.contains("correct WELKIN_KEYRING_PASSWORD"), "{said}");
+    let said = failed(&export, &[("WELKIN_PASSWORD_FILE", "/nowhere/password")], 1);
+    assert!(said.contains("/nowhere/password"), "{said}");
+    assert!(said.contains("--password-file"), "{said}");
+
+    file("config.toml", "current = [");
+    let said = failed(&orders, &[], 2);
+    assert!(said.contains("config.toml: TOML parse error"), "{said}");
+    assert!(said.contains("help: correct it, or move it away"), "{said}");
 }
 
 #[test]

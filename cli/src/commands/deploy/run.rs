@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use welkin_client::{Chain, Receipt, SubmitOptions, call};
+use welkin_client::{Chain, ClientError, Receipt, SubmitOptions, call};
 use welkin_modules::deployment::Deployments;
 use welkin_modules::deployment::types::{Award, Call as DeploymentCall, DeploymentState, Nonce};
 use welkin_modules::ids::{BidId, DeploymentId, GroupId, LeaseId, OrderId};
@@ -26,7 +26,7 @@ use crate::commands::sdl;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, code};
 use crate::http;
-use crate::money::{Standing, duration};
+use crate::money::{self, Standing, duration};
 use crate::output::{one_line, say, tokens};
 use crate::sending::SILENCE;
 
@@ -335,7 +335,8 @@ impl Run {
             award: Award::Tenant,
         };
         let calls = vec![call::<Deployments>(&create)];
-        self.send("an order", calls).await?;
+        let sent = self.send("an order", calls).await;
+        sent.map_err(money::deposit_refused)?;
         Ok(Seen::MayHaveChanged)
     }
 
@@ -385,7 +386,7 @@ impl Run {
         &mut self,
         what: &'static str,
         calls: Vec<RawCall>,
-    ) -> Outcome<Receipt> {
+    ) -> Result<Receipt, ClientError> {
         let earlier = self.on_its_way.replace(what);
         let (chain, key) = (self.chain.clone(), self.key.clone());
         let began = Instant::now();
@@ -397,12 +398,11 @@ impl Run {
         let options = SubmitOptions::default();
         let sent = chain
             .submit_hearing(&key, calls, &options, &mut hear)
-            .await
-            .map_err(Failure::from);
+            .await;
         match &sent {
             Ok(_) => self.on_its_way = None,
             // This one did nothing; one before it may still.
-            Err(failure) if failure.code == code::REFUSED_BY_CHAIN => self.on_its_way = earlier,
+            Err(ClientError::Refused { .. }) => self.on_its_way = earlier,
             Err(_) => {}
         }
         sent
