@@ -52,7 +52,11 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits) -> Inf
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                tracing::warn!(target: "welkin::http", %error, "a connection could not be accepted");
+                tracing::warn!(
+                    target: "welkin::http",
+                    %error,
+                    "a connection could not be accepted"
+                );
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }

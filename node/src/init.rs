@@ -100,7 +100,9 @@ pub fn write_home(
         .into_iter()
         .find(|path| disk.open(path, Open::Read).is_ok())
     {
-        let what = "exists already; use another home folder, or remove this one if nothing in it is needed".to_owned();
+        let what = "exists already; use another home folder, or remove this one if nothing in it \
+            is needed"
+            .to_owned();
         return Err(StorageError::Content { path, what });
     }
     for dir in [home.config_dir(), home.data_dir()] {

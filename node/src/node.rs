@@ -248,7 +248,13 @@ fn replayed(mut machine: Machine, wal: &Wal) -> Result<Machine, NodeError> {
     }
     if used > 0 {
         let (height, round) = (machine.height(), machine.round());
-        tracing::info!(target: "welkin::consensus", height, round, records = used, "the WAL was replayed");
+        tracing::info!(
+            target: "welkin::consensus",
+            height,
+            round,
+            records = used,
+            "the WAL was replayed"
+        );
     }
     Ok(machine)
 }
@@ -279,7 +285,10 @@ impl Running {
         let ledger = self.ledger;
         let closed = tokio::task::spawn_blocking(move || ledger.close()).await;
         if closed.is_err() {
-            tracing::error!(target: "welkin::node", "closing the store panicked; it will be checked");
+            tracing::error!(
+                target: "welkin::node",
+                "closing the store panicked; it will be checked"
+            );
         }
     }
 }

@@ -187,7 +187,11 @@ async fn start_without_servers(
 fn open_signer(home: &Home, lock: Arc<FolderLock>) -> Result<Option<Signer>, NodeError> {
     let path = home.validator_key();
     if !path.try_exists().on("look for", &path)? {
-        tracing::info!(target: "welkin::node", path = %path.display(), "no validator's key: this node only follows");
+        tracing::info!(
+            target: "welkin::node",
+            path = %path.display(),
+            "no validator's key: this node only follows"
+        );
         return Ok(None);
     }
     let key = parse(&path, PrivValidatorKey::from_json)?;

@@ -208,7 +208,14 @@ impl Sync {
         let taken = self.take_over.run(blocks).await?;
         if taken.blocks > 0 {
             let height = self.ledger.tip().height();
-            tracing::info!(target: "welkin::sync", from, height, of = ahead.newest, peer = %ahead.peer, "took over blocks");
+            tracing::info!(
+                target: "welkin::sync",
+                from,
+                height,
+                of = ahead.newest,
+                peer = %ahead.peer,
+                "took over blocks"
+            );
             // Only blocks that verified can keep the node from taking part.
             if height < ahead.newest && count > 1 {
                 self.progress.catching_up.store(true, Ordering::Release);

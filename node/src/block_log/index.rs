@@ -110,7 +110,12 @@ impl Index {
         let path = side_file(folder, sealed.number);
         let created = folder.disk.open(&path, Open::Create(Mode::Private));
         if let Err(why) = created.and_then(|file| file.write_at(0, &side.encode())) {
-            tracing::warn!(target: LOG_TARGET, file = %path.display(), %why, "cannot write a side index");
+            tracing::warn!(
+                target: LOG_TARGET,
+                file = %path.display(),
+                %why,
+                "cannot write a side index"
+            );
         }
     }
 

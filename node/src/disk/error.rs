@@ -18,7 +18,10 @@ pub enum StorageError {
     },
     /// An earlier write or sync failed, so nothing more is written: what is on the disk is not
     /// known until the file is opened again.
-    #[error("{} is closed since a write failed; start the node again once the disk is well", path.display())]
+    #[error(
+        "{} is closed since a write failed; start the node again once the disk is well",
+        path.display()
+    )]
     Stopped {
         /// The folder or file.
         path: PathBuf,
@@ -37,7 +40,8 @@ pub enum StorageError {
     },
     /// The folder belongs to another network.
     #[error(
-        "{} belongs to another network (genesis {found}, not {expected}): use the home folder of this network, or remove the old data with `welkind unsafe-reset`",
+        "{} belongs to another network (genesis {found}, not {expected}): use the home folder of \
+         this network, or remove the old data with `welkind unsafe-reset`",
         path.display()
     )]
     OtherNetwork {
@@ -49,7 +53,10 @@ pub enum StorageError {
         found: String,
     },
     /// Another process uses the folder.
-    #[error("{} is in use by {}: stop that process first, or use another home folder", path.display(), holder(*pid))]
+    #[error(
+        "{} is in use by {}: stop that process first, or use another home folder",
+        path.display(), holder(*pid)
+    )]
     Locked {
         /// The folder.
         path: PathBuf,
@@ -57,7 +64,10 @@ pub enum StorageError {
         pid: Option<u32>,
     },
     /// A secret that others can read.
-    #[error("{} can be read by others (mode {mode:03o}): run `chmod 600 {}`", path.display(), path.display())]
+    #[error(
+        "{} can be read by others (mode {mode:03o}): run `chmod 600 {}`",
+        path.display(), path.display()
+    )]
     Exposed {
         /// The key file.
         path: PathBuf,
@@ -73,7 +83,10 @@ pub enum StorageError {
         what: String,
     },
     /// A record larger than the limit of its file. A mistake in the caller; nothing was written.
-    #[error("a record of {bytes} bytes is more than the {limit} bytes that {} takes", path.display())]
+    #[error(
+        "a record of {bytes} bytes is more than the {limit} bytes that {} takes",
+        path.display()
+    )]
     TooLarge {
         /// The folder.
         path: PathBuf,

@@ -147,7 +147,13 @@ impl Ledger {
         let output = self.run(chain.last_validators.as_ref(), block)?;
         let (root, mut batch) = self.tree.commit(height, &output.writes)?;
         for failure in &output.hook_failures {
-            tracing::error!(target: "welkin::ledger", height, what = failure.what, "a hook failed and was undone: {}", failure.error);
+            tracing::error!(
+                target: "welkin::ledger",
+                height,
+                what = failure.what,
+                "a hook failed and was undone: {}",
+                failure.error
+            );
         }
         let results = results_of(
             height,

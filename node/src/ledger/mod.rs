@@ -154,7 +154,10 @@ impl Ledger {
     pub fn close(&self) {
         self.writer.finish();
         if let Err(why) = self.store.close() {
-            tracing::warn!(target: "welkin::ledger", "the store was not closed well, it will be checked: {why}");
+            tracing::warn!(
+                target: "welkin::ledger",
+                "the store was not closed well, it will be checked: {why}"
+            );
         }
     }
 

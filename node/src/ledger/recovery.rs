@@ -127,7 +127,12 @@ impl Ledger {
         let newest = self.log.height();
         let first = self.tip().chain.next_height();
         if first <= newest {
-            tracing::info!(target: "welkin::ledger", first, newest, "executing blocks of the log again");
+            tracing::info!(
+                target: "welkin::ledger",
+                first,
+                newest,
+                "executing blocks of the log again"
+            );
         }
         for height in first..=newest {
             let missing = || {
@@ -224,7 +229,10 @@ impl OpenLedger {
                 return self.begin(store);
             }
             Ok(None) => {
-                tracing::warn!(target: "welkin::ledger", "the state does not belong to the block log, it is made again");
+                tracing::warn!(
+                    target: "welkin::ledger",
+                    "the state does not belong to the block log, it is made again"
+                );
             }
             Err(LedgerError::Tree(why)) => {
                 tracing::warn!(target: "welkin::ledger", "the state is made again: {why}");

@@ -69,7 +69,11 @@ impl Ledger {
         let ledger = self.clone();
         let write = move || {
             if let Err(why) = ledger.write_snapshot(&tip) {
-                tracing::warn!(target: "welkin::ledger", height = tip.height(), "no snapshot was written: {why}");
+                tracing::warn!(
+                    target: "welkin::ledger",
+                    height = tip.height(),
+                    "no snapshot was written: {why}"
+                );
             }
             if let Some(writing) = &ledger.snapshots {
                 writing.busy.store(false, Ordering::Release);
@@ -108,12 +112,20 @@ impl OpenLedger {
         for version in plan.snapshots.versions().map_err(failed)? {
             match self.restore_version(&plan.snapshots, version, log) {
                 Ok(Some(stored)) => {
-                    tracing::info!(target: "welkin::ledger", height = version, "the state was restored from a snapshot");
+                    tracing::info!(
+                        target: "welkin::ledger",
+                        height = version,
+                        "the state was restored from a snapshot"
+                    );
                     return Ok(Some(stored));
                 }
                 Ok(None) => {}
                 Err(why) => {
-                    tracing::warn!(target: "welkin::ledger", height = version, "a snapshot cannot be used: {why}");
+                    tracing::warn!(
+                        target: "welkin::ledger",
+                        height = version,
+                        "a snapshot cannot be used: {why}"
+                    );
                 }
             }
         }

@@ -52,7 +52,11 @@ impl StoreWriter {
         let Some(queue) = queue else { return };
         match queue.try_send((height, batch)) {
             Err(TrySendError::Full(waiting)) => {
-                tracing::debug!(target: "welkin::ledger", height, "the store is behind: waiting for it");
+                tracing::debug!(
+                    target: "welkin::ledger",
+                    height,
+                    "the store is behind: waiting for it"
+                );
                 // The thread may have ended with an error, which stops the node.
                 let _ = queue.send(waiting);
             }

@@ -251,7 +251,11 @@ impl Mempool {
             match payer {
                 Ok(payer) => self.pool().settle(sender, &payer),
                 Err(why) => {
-                    tracing::warn!(target: "welkin::mempool", %sender, "an account cannot be read: {why}")
+                    tracing::warn!(
+                        target: "welkin::mempool",
+                        %sender,
+                        "an account cannot be read: {why}"
+                    )
                 }
             }
         }

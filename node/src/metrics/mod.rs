@@ -232,7 +232,8 @@ impl Config {
     pub async fn build(self, node: Handle) -> Result<MetricsServer, String> {
         let listener = TcpListener::bind(self.listen).await.map_err(|error| {
             format!(
-                "the metrics address {} cannot be opened: {error}; free it, or set another `metrics.listen`",
+                "the metrics address {} cannot be opened: {error}; free it, or set another \
+                 `metrics.listen`",
                 self.listen
             )
         })?;

@@ -84,7 +84,12 @@ impl Pump {
         while let Some(event) = events.recv().await {
             match event {
                 NetworkEvent::PeerConnected(info) => {
-                    tracing::info!(target: "welkin::p2p", peer = %info.peer, address = %info.address, "peer connected");
+                    tracing::info!(
+                        target: "welkin::p2p",
+                        peer = %info.peer,
+                        address = %info.address,
+                        "peer connected"
+                    );
                 }
                 NetworkEvent::PeerDisconnected(peer) => {
                     tracing::info!(target: "welkin::p2p", %peer, "peer disconnected");

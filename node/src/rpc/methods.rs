@@ -256,7 +256,8 @@ async fn abci_query(node: &Handle, params: &Params) -> Result<Value, RpcError> {
         ),
         None if path == "/key" => (QueryKind::Key(data.clone()), data),
         None => {
-            let text = "path: expected /query/MODULE with a query in borsh as data, or /key with a key of the state";
+            let text = "path: expected /query/MODULE with a query in borsh as data, or /key with \
+                a key of the state";
             return Err(RpcError::invalid_params(text));
         }
     };

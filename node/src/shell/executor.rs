@@ -155,7 +155,12 @@ impl Worker {
         let valid = match self.ledger.validate(block) {
             Ok(()) => true,
             Err(LedgerError::Refused(why)) => {
-                tracing::warn!(target: "welkin::consensus", height, %why, "a proposed block is not valid");
+                tracing::warn!(
+                    target: "welkin::consensus",
+                    height,
+                    %why,
+                    "a proposed block is not valid"
+                );
                 false
             }
             Err(why) => return Err(why),

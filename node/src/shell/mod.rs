@@ -195,7 +195,13 @@ impl Shell {
             Verdict::Accepted => chain::Verdict::Accept,
             Verdict::Ignored(_) => chain::Verdict::Ignore,
             Verdict::Refused(why) => {
-                tracing::debug!(target: "welkin::consensus", height, %why, source = %token.source(), "a message was refused");
+                tracing::debug!(
+                    target: "welkin::consensus",
+                    height,
+                    %why,
+                    source = %token.source(),
+                    "a message was refused"
+                );
                 chain::Verdict::Reject
             }
         };
@@ -247,7 +253,12 @@ impl Shell {
             }
             Effect::Commit(decided) => self.parts.executor.commit(decided),
             Effect::Equivocation(equivocation) => {
-                tracing::warn!(target: "welkin::consensus", validator = %equivocation.vote_a.validator_address, height = equivocation.vote_a.height, "a validator voted twice");
+                tracing::warn!(
+                    target: "welkin::consensus",
+                    validator = %equivocation.vote_a.validator_address,
+                    height = equivocation.vote_a.height,
+                    "a validator voted twice"
+                );
                 self.parts.evidence.equivocation(*equivocation);
             }
             Effect::Notice(notice) => self.notice(&notice),
@@ -281,9 +292,10 @@ impl Shell {
             Notice::InvalidDecision { round, block_id } => {
                 let height = self.parts.machine.height();
                 self.parts.stop.fail(format!(
-                    "more than 2/3 of the voting power decided block {height} ({:?}, round {round}), which this node \
-                     finds invalid: the program differs from the network's, or its state is damaged; \
-                     check the version, then run `welkind unsafe-reset` and start again",
+                    "more than 2/3 of the voting power decided block {height} ({:?}, round \
+                     {round}), which this node finds invalid: the program differs from the \
+                     network's, or its state is damaged; check the version, then run `welkind \
+                     unsafe-reset` and start again",
                     block_id.hash
                 ));
             }

@@ -94,7 +94,10 @@ impl Signer {
         let state =
             state.and_then(|text| SignState::from_json(text).map_err(|why| why.to_string()));
         let state = state.map_err(|why| {
-            content(format!("not a sign state ({why}); restore it, or retire the key: signing without it can be punished"))
+            content(format!(
+                "not a sign state ({why}); restore it, or retire the key: signing without it can \
+                be punished"
+            ))
         })?;
         let (file, _) = SwapFile::open(disk, path, MAX_STATE_BYTES)?;
         Ok(Signer {

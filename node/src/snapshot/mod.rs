@@ -46,7 +46,10 @@ pub enum SnapshotError {
     #[error(transparent)]
     Tree(#[from] TreeError),
     /// The file is not what was written: use another one.
-    #[error("{} is damaged: {what}; remove it, an older snapshot or the block log will do", path.display())]
+    #[error(
+        "{} is damaged: {what}; remove it, an older snapshot or the block log will do",
+        path.display()
+    )]
     Damaged {
         /// The file.
         path: PathBuf,

@@ -29,8 +29,9 @@ const IDLE: Duration = Duration::from_millis(1_300);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What limits the time of a single transfer.
-const SYNCS_ON_THE_WAY: &str = "limit: 7 syncs one after the other, of 4 validators on one disk (two for each of \
-    proposal, prevote and precommit, one for the block)";
+const SYNCS_ON_THE_WAY: &str = "limit: 7 syncs one after the other, of 4 validators on one disk \
+    (two for each of proposal, prevote and precommit, one for the \
+    block)";
 
 /// What is measured on a chain, ours or the peer's.
 #[derive(Clone, Debug)]
@@ -56,7 +57,8 @@ pub async fn idle(dir: &Path) -> anyhow::Result<Vec<Figure>> {
     let times = singles(&stage, IDLE).await?;
     stage.strike().await?;
     let note = format!(
-        "default configuration, broadcast_tx_commit on an idle chain, {SINGLE} times; p90 {:.1} ms; {SYNCS_ON_THE_WAY}",
+        "default configuration, broadcast_tx_commit on an idle chain, {SINGLE} times; p90 {:.1} \
+         ms; {SYNCS_ON_THE_WAY}",
         quantile(&times, 0.9)
     );
     let figure = Figure::new("idle_transfer_p50", quantile(&times, 0.5), "ms", note);
@@ -122,7 +124,8 @@ pub fn figures(own: &ChainFigures, peer: Option<&ChainFigures>) -> Vec<Figure> {
     );
     let p90 = |figures: &ChainFigures| quantile(&figures.no_floor_ms, 0.9);
     let no_floor_note = format!(
-        "min_block_interval_ms = 0, broadcast_tx_commit, {SINGLE} times, one right after the other; p90 {:.1} ms{}; \
+        "min_block_interval_ms = 0, broadcast_tx_commit, {SINGLE} times, one right after the \
+         other; p90 {:.1} ms{}; \
          {SYNCS_ON_THE_WAY}",
         p90(own),
         peer.map_or(String::new(), |peer| format!(
@@ -170,9 +173,10 @@ fn describe(figures: &ChainFigures) -> String {
         "waiting, for the disk and for the interval between blocks"
     };
     format!(
-        "{transactions} in {blocks} blocks and {seconds:.1} s; cores used: nodes {measured:.2}, loader {loader:.2}, \
-         others {others:.2}; {:.0} us of nodes' processor time each; {postponed} postponed for want of room, {refused} \
-         refused; {} MB resident after; limit: {limit}",
+        "{transactions} in {blocks} blocks and {seconds:.1} s; cores used: nodes {measured:.2}, \
+         loader {loader:.2}, others {others:.2}; {:.0} us of nodes' processor time each; \
+         {postponed} postponed for want of room, {refused} refused; {} MB resident after; limit: \
+         {limit}",
         measured * seconds * 1e6 / transactions as f64,
         figures.resident_bytes / 1_000_000
     )

@@ -75,12 +75,15 @@ pub fn figures(dir: &Path) -> anyhow::Result<Vec<Figure>> {
     let [few, many] = execute.each_ref().map(|samples| median(samples));
     let [few_tree, many_tree] = commit.each_ref().map(|samples| median(samples));
     let note = format!(
-        "{few:.2} ms with {FEW} open leases, {many:.2} ms with {MANY}; {DUE} due accounts, spread over all; median of \
-         {} executions over the state tree and its store; limit: reading accounts that lie far apart",
+        "{few:.2} ms with {FEW} open leases, {many:.2} ms with {MANY}; {DUE} due accounts, \
+         spread over all; median of {} executions over the state tree and its store; limit: \
+         reading accounts that lie far \
+         apart",
         execute[0].len()
     );
     let tree_note = format!(
-        "the tree's part, apart: {few_tree:.2} ms and {many_tree:.2} ms; deeper branches and colder pages"
+        "the tree's part, apart: {few_tree:.2} ms and {many_tree:.2} ms; deeper branches and \
+         colder pages"
     );
     Ok(vec![
         Figure::new("settle_cost_ratio", many / few, "times", note).with_goal(Goal::AtMost(1.1)),

@@ -59,7 +59,8 @@ async fn measure(dir: &Path, folder: &Path) -> anyhow::Result<Vec<Figure>> {
         deployed.push(deploy(&network).await?);
     }
     let deploy_note = format!(
-        "`welkin deploy` of the demo until its URL answers 200, image present; median of {deployed:.1?}"
+        "`welkin deploy` of the demo until its URL answers 200, image present; median of \
+         {deployed:.1?}"
     );
     Ok(vec![
         Figure::new("ready_seconds", quantile(&ready, 0.5), "s", ready_note)

@@ -119,7 +119,8 @@ impl Simulate {
             } = failed;
             println!("seed {seed} with {validators} validators: {why}");
             println!(
-                "  again: cargo run -p welkin-testnet -- simulate --seed {seed} --validators {validators}"
+                "  again: cargo run -p welkin-testnet -- simulate --seed {seed} --validators \
+                 {validators}"
             );
         }
         let Report {
