@@ -14,6 +14,6 @@ case " $* " in
 esac
 install_packages "${packages[@]}"
 program=${CARGO_TARGET_DIR:-target}/debug/welkin-testnet
-[ -x "$program" ] || echo "building; the first time takes about five minutes on two cores" >&2
+[ -x "$program" ] || echo "building; the first time takes five to ten minutes on two cores" >&2
 cargo build --locked -p welkin-node -p welkin-provider -p welkin-cli -p welkin-testnet
 exec "$program" up "$@"
