@@ -396,9 +396,7 @@ impl Run {
             }
         };
         let options = SubmitOptions::default();
-        let sent = chain
-            .submit_hearing(&key, calls, &options, &mut hear)
-            .await;
+        let sent = chain.submit_hearing(&key, calls, &options, &mut hear).await;
         match &sent {
             Ok(_) => self.on_its_way = None,
             // This one did nothing; one before it may still.
