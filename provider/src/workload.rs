@@ -59,6 +59,19 @@ pub fn lease_spec(
     })
 }
 
+/// The ports on which each service takes TCP connections when it is ready.
+pub fn tcp_ports(manifest: &GroupManifest) -> BTreeMap<String, BTreeSet<u16>> {
+    let of_service = |service: &Service| {
+        let exposes = service.expose.iter();
+        let tcp = exposes.filter(|expose| expose.protocol == Protocol::Tcp);
+        (
+            service.name.clone(),
+            tcp.map(|expose| expose.port).collect(),
+        )
+    };
+    manifest.services.iter().map(of_service).collect()
+}
+
 fn service_spec(service: &Service) -> Result<ServiceSpec, Unsupported> {
     let refuse = |what| {
         Err(Unsupported {

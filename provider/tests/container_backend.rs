@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,6 +19,7 @@ use welkin_modules::ids::LeaseId;
 use welkin_provider::backend::container::{Config, ContainerBackend};
 use welkin_provider::backend::*;
 use welkin_provider::daemon::book::Book;
+use welkin_provider::daemon::knock::knock;
 use welkin_provider::firewall::Firewall;
 use welkin_runtime::types::{Address, Hash};
 
@@ -544,6 +546,54 @@ async fn wait_for_restarts(backend: &ContainerBackend, book: &Book, wanted: u32)
     panic!("it was not started again");
 }
 
+/// Looks until the only replica has ended with this code.
+async fn wait_for_the_end(backend: &ContainerBackend, wanted: i64) {
+    let mut changes = backend.changes();
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(60) {
+        let seen = seen(backend, key(1)).await;
+        if let ReplicaState::Exited { code, .. } = seen.replicas[0].state {
+            assert_eq!(code, wanted);
+            return;
+        }
+        // A hint, which may come too early to be heard.
+        let _ = tokio::time::timeout(Duration::from_millis(500), changes.next()).await;
+    }
+    panic!("it did not end");
+}
+
+#[tokio::test]
+async fn a_service_is_ready_when_its_port_takes_connections_and_not_before() {
+    let Some(engine) = Engine::start() else {
+        return;
+    };
+    let backend = engine.backend(1).await;
+    let spec = LeaseSpec {
+        services: vec![service("web")],
+        ..lease(1)
+    };
+    let book = Book::default();
+    let ports = |port: u16| BTreeMap::from([("web".to_owned(), BTreeSet::from([port]))]);
+    book.note_planned(&spec, ports(8080));
+    apply(&backend, &spec).await;
+    let web = address(&backend, key(1), "web").await;
+    http(&format!("http://{web}:8080/health"));
+    book.note_seen(backend.observe().await.unwrap());
+    let hold_up = |port: u16| {
+        let now = Instant::now();
+        let said = book.with_health(key(1), |health, seen| {
+            health.hold_up(&seen[0], ports(port).get("web"), now)
+        });
+        said.unwrap()
+    };
+    assert!(hold_up(8080).is_some());
+    assert!(knock(&book, key(1), &ports(8080)).await);
+    assert_eq!(hold_up(8080), None);
+    assert!(!knock(&book, key(1), &ports(81)).await);
+    let said = "nobody listens on port 81 of replica 0";
+    assert_eq!(hold_up(81).as_deref(), Some(said));
+}
+
 #[tokio::test]
 async fn every_new_start_of_a_replica_is_counted_whoever_starts_it() {
     let Some(engine) = Engine::start() else {
@@ -562,7 +612,7 @@ async fn every_new_start_of_a_replica_is_counted_whoever_starts_it() {
     let book = Book::default();
     wait_for_restarts(&backend, &book, 0).await;
 
-    // The engine starts again what fails.
+    // The engine leaves what fell to the provider.
     let fell = "until kill $(busybox pidof sleep); do :; done";
     for times in 1..=2 {
         let request = ExecRequest {
@@ -574,17 +624,22 @@ async fn every_new_start_of_a_replica_is_counted_whoever_starts_it() {
         // The command falls with its container, however that shows.
         let mut session = backend.exec(key(1), request).await.unwrap();
         while session.output.recv().await.is_some() {}
+        wait_for_the_end(&backend, 3).await;
+        apply(&backend, &spec).await;
+        book.note_seen(backend.observe().await.unwrap());
+        assert_eq!(book.restarts(key(1), "web", 1), times - 1, "nobody did yet");
+        backend.start_again(key(1), "web", 0).await.unwrap();
         wait_for_restarts(&backend, &book, times).await;
     }
 
-    // What was stopped the provider starts, and the engine forgets what it had counted.
+    // What somebody stopped the provider starts too.
     let id = seen(&backend, key(1)).await.replicas[0].run.id.clone();
     let mut curl = Command::new("curl");
     curl.args(["-fsS", "-X", "POST", "--unix-socket"])
         .arg(&engine.socket);
     run(curl.arg(format!("http://engine/v1.41/containers/{id}/stop?t=0")));
     book.note_seen(backend.observe().await.unwrap());
-    apply(&backend, &spec).await;
+    backend.start_again(key(1), "web", 0).await.unwrap();
     wait_for_restarts(&backend, &book, 3).await;
 
     // What is made afresh was started again too; and a restarted daemon still knows.

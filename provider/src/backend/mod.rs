@@ -346,9 +346,17 @@ pub trait Backend: Send + Sync {
     /// Everything of this instance, complete or an error: an incomplete answer would look like an end.
     fn observe(&self) -> BoxFuture<'_, Result<Vec<SeenLease>, BackendError>>;
 
-    /// Makes the lease equal to `spec`. Replicas that are right stay; others are replaced, the old ones being removed
-    /// only once the new ones run.
+    /// Makes the lease equal to `spec`. Replicas that are right stay, those that ended too; others are replaced, the old
+    /// ones being removed only once the new ones run.
     fn apply<'a>(&'a self, spec: &'a LeaseSpec) -> BoxFuture<'a, Result<(), BackendError>>;
+
+    /// Starts a replica again that ended. The engine does so for none by itself: when it is to be is the daemon's to say.
+    fn start_again<'a>(
+        &'a self,
+        key: LeaseKey,
+        service: &'a str,
+        replica: u32,
+    ) -> BoxFuture<'a, Result<(), BackendError>>;
 
     /// Removes everything of the lease. That nothing is there is no error.
     fn remove(&self, key: LeaseKey) -> BoxFuture<'_, Result<(), BackendError>>;

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -16,12 +17,18 @@ use welkin_modules::spec::GroupSpec;
 use welkin_provider_api::channel::{LeaseEvent, Severity};
 use welkin_runtime::{Address, Hash, Time};
 
+use super::health::{Door, Ended, Health};
 use super::journal::{MAX_EVENTS, MAX_MESSAGE_BYTES, Past};
-use crate::backend::{LeaseKey, SeenLease};
+use crate::backend::{LeaseKey, LeaseSpec, SeenLease, SeenReplica};
+use crate::ingress::dial::Replica;
 use crate::workload::Opened;
 
 /// A look at the chain is fresh for this long.
 const FRESH: Duration = Duration::from_secs(30);
+/// The name of the events of replicas that ended.
+const ENDED: &str = "ended";
+/// How many of these are kept of one replica: those of one that falls for days leave room for all others.
+const KEPT_ENDS: usize = 3;
 
 /// A lease of this provider's that the chain proves active.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +71,9 @@ struct Inner {
     proven_height: u64,
     proven_at: Option<Instant>,
     seen: BTreeMap<LeaseKey, SeenLease>,
+    /// Of each lease of which it is known what shall run.
+    health: BTreeMap<LeaseKey, Health>,
+    ports: BTreeMap<LeaseKey, BTreeMap<String, BTreeSet<u16>>>,
     opened: BTreeMap<LeaseKey, Vec<Opened>>,
     troubles: BTreeMap<LeaseKey, String>,
     stories: BTreeMap<LeaseKey, Story>,
@@ -77,7 +87,63 @@ struct Story {
     sender: broadcast::Sender<LeaseEvent>,
 }
 
+impl Inner {
+    /// Notes what the last look says of a lease's replicas, and tells what ended.
+    fn note_health(&mut self, key: LeaseKey) {
+        let (Some(seen), Some(health)) = (self.seen.get(&key), self.health.get_mut(&key)) else {
+            return;
+        };
+        for ended in health.note(&seen.replicas, Instant::now()) {
+            let story = self.stories.entry(key).or_default();
+            story.forget_ends(&ended);
+            story.tell(LeaseEvent {
+                time: now(),
+                severity: Severity::Warning,
+                service: Some(ended.service),
+                name: ENDED.to_owned(),
+                message: ended.message,
+            });
+            self.unkept.insert(key);
+        }
+    }
+}
+
 impl Story {
+    /// Makes room for one more end of a replica.
+    fn forget_ends(&mut self, of: &Ended) {
+        let replica = format!("replica {} ", of.replica);
+        let is_of = |event: &LeaseEvent| {
+            event.name == ENDED
+                && event.service.as_ref() == Some(&of.service)
+                && event.message.starts_with(&replica)
+        };
+        let events = &mut self.past.events;
+        let mut spare = events.iter().filter(|event| is_of(event)).count() + 1;
+        events.retain(|event| {
+            let goes = spare > KEPT_ENDS && is_of(event);
+            spare -= usize::from(goes);
+            !goes
+        });
+    }
+
+    /// Whether it was not told just before.
+    fn tell(&mut self, event: LeaseEvent) -> bool {
+        let events = &mut self.past.events;
+        let is_repeated = events.back().is_some_and(|last| {
+            (&last.name, &last.service, &last.message)
+                == (&event.name, &event.service, &event.message)
+        });
+        if is_repeated {
+            return false;
+        }
+        if events.len() == MAX_EVENTS {
+            events.pop_front();
+        }
+        events.push_back(event.clone());
+        let _ = self.sender.send(event);
+        true
+    }
+
     fn new(past: Past) -> Story {
         let sender = broadcast::channel(MAX_EVENTS).0;
         Story { past, sender }
@@ -121,6 +187,8 @@ impl Book {
         inner
             .troubles
             .retain(|key, _| live.contains_key(&key.lease));
+        inner.health.retain(|key, _| live.contains_key(&key.lease));
+        inner.ports.retain(|key, _| live.contains_key(&key.lease));
         inner.live = live;
         inner.proven_height = height;
         inner.proven_at = Some(Instant::now());
@@ -130,7 +198,7 @@ impl Book {
             .send_if_modified(|newest| std::mem::replace(newest, height) != height);
     }
 
-    /// Notes a look at the engine, and counts what was started again.
+    /// Notes a look at the engine: counts what was started again, and tells what ended.
     pub fn note_seen(&self, seen: Vec<SeenLease>) {
         let mut inner = self.lock();
         for lease in &seen {
@@ -140,6 +208,10 @@ impl Book {
             }
         }
         inner.seen = seen.into_iter().map(|lease| (lease.key, lease)).collect();
+        let watched: Vec<LeaseKey> = inner.health.keys().copied().collect();
+        for key in watched {
+            inner.note_health(key);
+        }
         drop(inner);
         self.changed.send_modify(|count| *count += 1);
     }
@@ -156,6 +228,54 @@ impl Book {
         if story.past.restarts.retain(there, is_wanted) {
             inner.unkept.insert(key);
         }
+    }
+
+    /// Notes which replicas shall run of a lease, and on which ports its services take TCP connections.
+    pub fn note_planned(&self, spec: &LeaseSpec, ports: BTreeMap<String, BTreeSet<u16>>) {
+        let mut inner = self.lock();
+        inner.ports.insert(spec.key, ports);
+        inner.health.entry(spec.key).or_default().want(spec);
+        inner.note_health(spec.key);
+    }
+
+    /// On which ports each service of a lease takes TCP connections.
+    pub fn ports(&self, key: LeaseKey) -> BTreeMap<String, BTreeSet<u16>> {
+        self.lock().ports.get(&key).cloned().unwrap_or_default()
+    }
+
+    /// Changes, or asks, what is known of the health of a lease's replicas; none where it is not known what shall run.
+    pub fn with_health<T>(
+        &self,
+        key: LeaseKey,
+        work: impl FnOnce(&mut Health, &[SeenReplica]) -> T,
+    ) -> Option<T> {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        let seen = inner.seen.get(&key);
+        let seen = seen.map_or(&[][..], |seen| &seen.replicas[..]);
+        Some(work(inner.health.get_mut(&key)?, seen))
+    }
+
+    /// The ports of a lease that did not take a connection yet, and where they are.
+    pub fn closed_doors(
+        &self,
+        key: LeaseKey,
+        ports: &BTreeMap<String, BTreeSet<u16>>,
+    ) -> Vec<(Door, Replica)> {
+        let Some(seen) = self.seen(key) else {
+            return Vec::new();
+        };
+        let doors = self.with_health(key, |health, _| health.doors(ports));
+        let doors = doors.into_iter().flatten();
+        let placed = doors.filter_map(|door| {
+            let replica = seen.replicas.iter().find(|one| one.run == door.run)?;
+            let place = Replica {
+                address: SocketAddr::new(replica.address?, door.port),
+                interface: seen.interface.clone(),
+            };
+            Some((door, place))
+        });
+        placed.collect()
     }
 
     /// Notes how the world reaches the leases.
@@ -271,21 +391,9 @@ impl Book {
             message,
         };
         let mut inner = self.lock();
-        let story = inner.stories.entry(key).or_default();
-        let events = &mut story.past.events;
-        let is_repeated = events.back().is_some_and(|last| {
-            (&last.name, &last.service, &last.message)
-                == (&event.name, &event.service, &event.message)
-        });
-        if is_repeated {
-            return;
+        if inner.stories.entry(key).or_default().tell(event) {
+            inner.unkept.insert(key);
         }
-        if events.len() == MAX_EVENTS {
-            events.pop_front();
-        }
-        events.push_back(event.clone());
-        let _ = story.sender.send(event);
-        inner.unkept.insert(key);
     }
 
     /// What was told about the lease so far, and what will be.
@@ -319,6 +427,8 @@ impl Book {
         let mut inner = self.lock();
         inner.stories.remove(&key);
         inner.unkept.remove(&key);
+        inner.health.remove(&key);
+        inner.ports.remove(&key);
     }
 }
 
@@ -443,6 +553,63 @@ mod tests {
         tell(&book, 1, &format!("a{}", "é".repeat(MAX_MESSAGE_BYTES)));
         let (events, _) = book.events(key(1));
         assert_eq!(events[MAX_EVENTS - 1].message.len(), MAX_MESSAGE_BYTES - 1);
+    }
+
+    #[test]
+    fn a_replica_that_falls_without_end_leaves_room_for_all_other_events() {
+        let book = Book::default();
+        let service = crate::backend::ServiceSpec {
+            name: "web".to_owned(),
+            image: "image".to_owned(),
+            credentials: None,
+            command: Vec::new(),
+            args: Vec::new(),
+            env: Vec::new(),
+            cpu_millis: 1,
+            memory_bytes: 1,
+            disk_bytes: 1,
+            replicas: 1,
+        };
+        let fingerprint = service.fingerprint();
+        let spec = LeaseSpec {
+            key: key(1),
+            version: Hash([1; 32]),
+            services: vec![service],
+        };
+        book.note_planned(&spec, BTreeMap::new());
+        tell(&book, 1, "first");
+        for run in 0..MAX_EVENTS {
+            let replica = SeenReplica {
+                service: "web".to_owned(),
+                replica: 0,
+                fingerprint: fingerprint.clone(),
+                version: spec.version,
+                state: ReplicaState::Exited {
+                    code: 1,
+                    out_of_memory: false,
+                },
+                address: None,
+                run: Run {
+                    id: "x".to_owned(),
+                    started: Some(run.to_string()),
+                    restarts: 0,
+                },
+            };
+            let lease = SeenLease {
+                key: key(1),
+                replicas: vec![replica],
+                interface: None,
+            };
+            book.note_seen(vec![lease]);
+            book.with_health(key(1), |health, _| {
+                health.note_tried("web", 0, Instant::now())
+            });
+        }
+        let (events, _) = book.events(key(1));
+        assert_eq!(events.len(), 1 + KEPT_ENDS);
+        assert_eq!(events[0].message, "first");
+        let last = format!("restart {MAX_EVENTS} in 300 s");
+        assert!(events[KEPT_ENDS].message.ends_with(&last), "{events:?}");
     }
 
     #[test]

@@ -11,7 +11,9 @@
 //! the highest height that was ever proven, and, for tenants to read, what their leases went through.
 
 pub mod book;
+pub mod health;
 pub mod journal;
+pub mod knock;
 pub mod look;
 pub mod market;
 mod quotes;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
+use futures::future::join_all;
 use tokio::sync::{Notify, mpsc, watch};
 use welkin_client::{Chain, ClientError};
 use welkin_modules::ids::LeaseId;
@@ -17,14 +18,17 @@ use welkin_runtime::Hash;
 
 use super::book::Book;
 use super::journal::Journal;
+use super::knock::knock;
 use super::look::{Leases, Looker};
 use super::records::{Known, Records};
+use super::report::is_ready;
 use super::routing::{Routing, RoutingError};
 use super::trade::View;
 use super::{LOG, Watch};
 use crate::backend::{Backend, BackendError, LeaseKey, LeaseSpec, SeenLease};
 use crate::manifests::{Failure, Manifests, ManifestsError};
-use crate::planner::{Action, Inputs, Plan, Record, is_as_wanted, plan};
+use crate::planner::{Action, Inputs, Plan, Record, plan};
+use crate::workload::tcp_ports;
 
 /// The first pause before a version is started again, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
@@ -81,8 +85,19 @@ struct Memory {
 /// The end of an action that ran beside the loop.
 struct Done {
     key: LeaseKey,
-    version: Option<Hash>,
+    deed: Deed,
     outcome: Result<(), BackendError>,
+}
+
+/// What the action was.
+#[derive(Clone, Copy)]
+enum Deed {
+    /// A version was applied.
+    Applied(Hash),
+    /// Replicas that had ended were started again.
+    StartedAgain,
+    /// All of the lease was removed.
+    Removed,
 }
 
 /// The loop.
@@ -99,6 +114,8 @@ pub struct Reconciler {
     last: Option<Leases>,
     /// The leases whose past could not be kept the last time, so that a failure is told once.
     unkept: BTreeSet<LeaseKey>,
+    /// Asks ports whether anybody listens.
+    knocking: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl Parts {
@@ -119,6 +136,7 @@ impl Parts {
             disk_at: now,
             last: None,
             unkept: BTreeSet::new(),
+            knocking: None,
         })
     }
 }
@@ -190,6 +208,7 @@ impl Reconciler {
 
         let known = self.known(&leases);
         let records = self.planned_records(&known);
+        self.note_planned(&records, &known);
         let plan = plan(Inputs {
             chain: &leases.view,
             highest_height,
@@ -202,6 +221,7 @@ impl Reconciler {
         self.parts.book.note_opened(opened);
         let unused = self.act(plan, done);
         self.watch_disks(&records, &seen).await;
+        self.knock(&seen);
         if let Some(error) = failure {
             return Err(error.into());
         }
@@ -261,10 +281,10 @@ impl Reconciler {
     }
 
     fn planned_records(&self, known: &BTreeMap<LeaseId, Known>) -> BTreeMap<LeaseId, Record> {
-        let by_lease = self.memory.iter().map(|(key, memory)| (key.lease, memory));
+        let by_lease = self.memory.iter();
         by_lease
-            .filter_map(|(lease, memory)| {
-                let known = known.get(&lease)?;
+            .filter_map(|(key, memory)| {
+                let known = known.get(&key.lease)?;
                 let pause = memory
                     .not_before
                     .filter(|_| memory.applied == known.versions.wanted());
@@ -275,10 +295,55 @@ impl Reconciler {
                     waited_ms: millis(memory.waited),
                     is_from_its_beginning: memory.began_here,
                     not_before_ms: pause.map_or(0, |at| millis(at.duration_since(self.started))),
+                    resting: self.resting(*key),
                 };
-                Some((lease, record))
+                Some((key.lease, record))
             })
             .collect()
+    }
+
+    /// The replicas of a lease that are not to be started again yet.
+    fn resting(&self, key: LeaseKey) -> BTreeSet<(String, u32)> {
+        let now = Instant::now();
+        let resting = self.parts.book.with_health(key, |one, _| one.resting(now));
+        resting.unwrap_or_default()
+    }
+
+    /// Notes which replicas shall run, so that the next look at the engine can tell what became of them.
+    fn note_planned(&self, records: &BTreeMap<LeaseId, Record>, known: &BTreeMap<LeaseId, Known>) {
+        for (lease, record) in records {
+            let Some(wanted) = crate::planner::wanted(record) else {
+                continue;
+            };
+            let runnable = known.get(lease);
+            let runnable = runnable.and_then(|known| known.version(wanted.version));
+            let ports = runnable.map(|one| tcp_ports(&one.manifest));
+            self.parts
+                .book
+                .note_planned(wanted, ports.unwrap_or_default());
+        }
+    }
+
+    /// Asks the ports of what runs, beside the loop and once at a time, and wakes the loop where one answers.
+    fn knock(&mut self, seen: &[SeenLease]) {
+        if self
+            .knocking
+            .as_ref()
+            .is_some_and(|task| !task.is_finished())
+        {
+            return;
+        }
+        let keys: Vec<LeaseKey> = seen.iter().map(|lease| lease.key).collect();
+        let (book, wake) = (self.parts.book.clone(), self.parts.wake.clone());
+        self.knocking = Some(tokio::spawn(async move {
+            let asked = keys.into_iter().map(|key| {
+                let (book, ports) = (book.clone(), book.ports(key));
+                async move { knock(&book, key, &ports).await }
+            });
+            if join_all(asked).await.contains(&true) {
+                wake.notify_one();
+            }
+        }));
     }
 
     /// Notes versions that run as they should, and lets pauses end after a quiet time.
@@ -298,7 +363,10 @@ impl Reconciler {
             let Some(memory) = self.memory.get_mut(&lease.key) else {
                 continue;
             };
-            if wanted.key != lease.key || !is_as_wanted(wanted, lease) {
+            let book = &self.parts.book;
+            let is_good =
+                wanted.key == lease.key && is_ready(book, wanted, lease, &book.ports(lease.key));
+            if !is_good {
                 memory.right_since = None;
                 continue;
             }
@@ -330,6 +398,9 @@ impl Reconciler {
         for action in plan.actions {
             match action {
                 Action::Apply(spec) => self.apply(spec, done.clone()),
+                Action::StartAgain(key, replicas) => {
+                    self.start_again(key, replicas, done.clone());
+                }
                 Action::Remove(key) => self.remove(key, done.clone()),
                 Action::CloseUnused(lease) => {
                     unused.insert(lease);
@@ -348,16 +419,41 @@ impl Reconciler {
         self.parts
             .book
             .tell(key, Severity::Normal, "starting", None, text);
+        self.parts
+            .book
+            .with_health(key, |health, _| health.begin_change());
         let backend = self.parts.backend.clone();
         tokio::spawn(async move {
             let outcome = backend.apply(&spec).await;
-            let _ = done
-                .send(Done {
-                    key,
-                    version: Some(spec.version),
-                    outcome,
-                })
-                .await;
+            let deed = Deed::Applied(spec.version);
+            let _ = done.send(Done { key, deed, outcome }).await;
+        });
+    }
+
+    fn start_again(
+        &mut self,
+        key: LeaseKey,
+        replicas: Vec<(String, u32)>,
+        done: mpsc::Sender<Done>,
+    ) {
+        if !self.busy.insert(key) {
+            return;
+        }
+        let now = Instant::now();
+        self.parts.book.with_health(key, |health, _| {
+            for (service, replica) in &replicas {
+                health.note_tried(service, *replica, now);
+            }
+        });
+        let backend = self.parts.backend.clone();
+        tokio::spawn(async move {
+            let mut outcome = Ok(());
+            for (service, replica) in &replicas {
+                let started = backend.start_again(key, service, *replica).await;
+                outcome = outcome.and(started);
+            }
+            let deed = Deed::StartedAgain;
+            let _ = done.send(Done { key, deed, outcome }).await;
         });
     }
 
@@ -369,25 +465,36 @@ impl Reconciler {
         let backend = self.parts.backend.clone();
         tokio::spawn(async move {
             let outcome = backend.remove(key).await;
-            let _ = done
-                .send(Done {
-                    key,
-                    version: None,
-                    outcome,
-                })
-                .await;
+            let deed = Deed::Removed;
+            let _ = done.send(Done { key, deed, outcome }).await;
         });
     }
 
     fn finish(&mut self, done: Done) {
         self.busy.remove(&done.key);
-        match done.version {
-            Some(version) => self.applied(done.key, version, done.outcome),
-            None => self.removed(done.key, done.outcome),
+        match done.deed {
+            Deed::Applied(version) => self.applied(done.key, version, done.outcome),
+            Deed::StartedAgain => self.started_again(done.key, done.outcome),
+            Deed::Removed => self.removed(done.key, done.outcome),
+        }
+    }
+
+    fn started_again(&self, key: LeaseKey, outcome: Result<(), BackendError>) {
+        match outcome {
+            // It went meanwhile and is made afresh; or the engine says nothing of the lease.
+            Ok(()) | Err(BackendError::Missing(_) | BackendError::Unreachable(_)) => {}
+            Err(cause) => {
+                let text = format!("what ended does not start again: {cause}");
+                let book = &self.parts.book;
+                book.tell(key, Severity::Warning, "failed", None, text);
+            }
         }
     }
 
     fn applied(&mut self, key: LeaseKey, version: Hash, outcome: Result<(), BackendError>) {
+        self.parts
+            .book
+            .with_health(key, |health, _| health.end_change());
         // An engine that does not answer says nothing of the lease.
         if let Err(error) = &outcome
             && !matches!(error, BackendError::Unreachable(_))

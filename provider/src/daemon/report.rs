@@ -1,5 +1,8 @@
 //! The state of a lease, for its tenant: from the book and the kept manifest.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
 use welkin_provider_api::channel::{
     ForwardedPort, LeaseStatus, Phase, ServiceStatus, UnprovenHost,
 };
@@ -7,10 +10,10 @@ use welkin_provider_api::manifest::{GroupManifest, Service};
 use welkin_runtime::Address;
 
 use super::book::{Book, Live};
-use crate::backend::{LeaseSpec, ReplicaState, SeenLease};
+use crate::backend::{LeaseKey, LeaseSpec, SeenLease};
 use crate::manifests::{Manifests, ManifestsError, Versions};
 use crate::planner::is_as_wanted;
-use crate::workload::{Entrance, Opened, lease_spec};
+use crate::workload::{Entrance, Opened, lease_spec, tcp_ports};
 
 /// How the world reaches this provider.
 #[derive(Clone, Debug)]
@@ -53,18 +56,20 @@ pub fn status(
     let spec = running
         .zip(manifest.as_ref())
         .and_then(|(version, manifest)| lease_spec(live.key, version, manifest).ok());
+    let ports = manifest.as_ref().map(tcp_ports).unwrap_or_default();
+    let hold_ups = hold_ups(book, live.key, &ports);
     let services = manifest
         .iter()
         .flat_map(|manifest| &manifest.services)
-        .map(|service| {
-            let restarts = book.restarts(live.key, &service.name, service.count);
-            service_status(service, live, seen.as_ref(), &opened, reach, restarts)
+        .map(|service| ServiceStatus {
+            restarts: book.restarts(live.key, &service.name, service.count),
+            ..service_status(service, live, &hold_ups, &opened, reach)
         })
         .collect();
     Ok(LeaseStatus {
         lease: live.key.lease,
         provider,
-        phase: phase(&versions, spec.as_ref(), seen.as_ref()),
+        phase: phase(&versions, spec.as_ref(), seen.as_ref(), &hold_ups),
         running_manifest: running,
         accepted_manifest: versions.accepted,
         failure: versions
@@ -76,7 +81,53 @@ pub fn status(
     })
 }
 
-fn phase(versions: &Versions, spec: Option<&LeaseSpec>, seen: Option<&SeenLease>) -> Phase {
+/// Why the replicas that are there are not ready, by service; a remark on the services, too.
+#[derive(Default)]
+struct HoldUps {
+    /// Of each replica; none for one that is ready.
+    replicas: BTreeMap<String, Vec<Option<String>>>,
+    remarks: BTreeMap<String, String>,
+}
+
+fn hold_ups(book: &Book, key: LeaseKey, ports: &BTreeMap<String, BTreeSet<u16>>) -> HoldUps {
+    let now = Instant::now();
+    let found = book.with_health(key, |health, seen| {
+        let mut found = HoldUps::default();
+        for replica in seen {
+            let of_service = found.replicas.entry(replica.service.clone()).or_default();
+            of_service.push(health.hold_up(replica, ports.get(&replica.service), now));
+        }
+        let remark = |service: &String| Some((service.clone(), health.remark(service)?));
+        found.remarks = ports.keys().filter_map(remark).collect();
+        found
+    });
+    found.unwrap_or_default()
+}
+
+/// Whether exactly the wanted replicas of a lease are there, and ready.
+pub fn is_ready(
+    book: &Book,
+    wanted: &LeaseSpec,
+    seen: &SeenLease,
+    ports: &BTreeMap<String, BTreeSet<u16>>,
+) -> bool {
+    is_as_wanted(wanted, seen) && hold_ups(book, seen.key, ports).all_ready()
+}
+
+impl HoldUps {
+    /// Whether there are replicas, and all that are there are ready.
+    fn all_ready(&self) -> bool {
+        let mut all = self.replicas.values().flatten();
+        !self.replicas.is_empty() && all.all(Option::is_none)
+    }
+}
+
+fn phase(
+    versions: &Versions,
+    spec: Option<&LeaseSpec>,
+    seen: Option<&SeenLease>,
+    hold_ups: &HoldUps,
+) -> Phase {
     let Some(accepted) = versions.accepted else {
         return Phase::WaitingForManifest;
     };
@@ -86,7 +137,7 @@ fn phase(versions: &Versions, spec: Option<&LeaseSpec>, seen: Option<&SeenLease>
         .is_some_and(|failed| failed.version == accepted);
     let is_right = spec
         .zip(seen)
-        .is_some_and(|(spec, seen)| is_as_wanted(spec, seen));
+        .is_some_and(|(spec, seen)| is_as_wanted(spec, seen) && hold_ups.all_ready());
     match (is_failed, versions.last_good) {
         (true, None) => Phase::Failed,
         (true, Some(_)) => Phase::UpdateFailed,
@@ -99,35 +150,15 @@ fn phase(versions: &Versions, spec: Option<&LeaseSpec>, seen: Option<&SeenLease>
 fn service_status(
     service: &Service,
     live: &Live,
-    seen: Option<&SeenLease>,
+    hold_ups: &HoldUps,
     opened: &[Opened],
     reach: &Reach,
-    restarts: u32,
 ) -> ServiceStatus {
     let name = service.name.as_str();
-    let replicas: Vec<_> = seen
-        .iter()
-        .flat_map(|seen| &seen.replicas)
-        .filter(|replica| replica.service == name)
-        .collect();
-    let ready = replicas
-        .iter()
-        .filter(|replica| replica.state == ReplicaState::Running)
-        .count();
-    let message = replicas.iter().find_map(|replica| match replica.state {
-        ReplicaState::Exited {
-            out_of_memory: true,
-            ..
-        } => Some(format!(
-            "replica {} used more memory than it has and was ended",
-            replica.replica
-        )),
-        ReplicaState::Exited { code, .. } => Some(format!(
-            "replica {} ended with code {code}",
-            replica.replica
-        )),
-        _ => None,
-    });
+    let replicas = hold_ups.replicas.get(name).map_or(&[][..], |all| &all[..]);
+    let ready = replicas.iter().filter(|one| one.is_none()).count();
+    let message = replicas.iter().flatten().next();
+    let message = message.or_else(|| hold_ups.remarks.get(name)).cloned();
     let mine = || opened.iter().filter(|opened| opened.service == name);
     let urls = mine().filter_map(|opened| match &opened.entrance {
         Entrance::Http { host } => Some(reach.url(host)),
@@ -152,7 +183,7 @@ fn service_status(
         name: name.to_owned(),
         wanted: service.count,
         ready: u32::try_from(ready).unwrap_or(u32::MAX),
-        restarts,
+        restarts: 0,
         message,
         urls: urls.collect(),
         ports: ports.collect(),

@@ -23,6 +23,7 @@ use welkin_runtime::types::ChainInfo;
 use welkin_runtime::{Address, Hash};
 
 use super::book::{Book, Live, Sought, now};
+use super::knock::knock;
 use super::quotes::Quotes;
 use super::report;
 use crate::backend::{self, Backend, BackendError, ExecInput, ExecOutput, ExecSession};
@@ -309,6 +310,9 @@ impl Tenancy for Gateway {
 
     async fn status(&self, lease: LeaseId) -> Result<LeaseStatus, Refusal> {
         let live = self.live(lease)?;
+        // What just began to listen is ready now, not when the loop comes round.
+        let ports = self.book.ports(live.key);
+        knock(&self.book, live.key, &ports).await;
         let gateway = self.clone();
         beside(move || gateway.report(&live)).await
     }

@@ -18,7 +18,7 @@ use serde::Serialize;
 use welkin_modules::ids::LeaseId;
 use welkin_runtime::Hash;
 
-use crate::backend::{LeaseKey, LeaseSpec, ReplicaState, SeenLease};
+use crate::backend::{LeaseKey, LeaseSpec, ReplicaState, SeenLease, SeenReplica, ServiceSpec};
 
 /// How long a lease may wait for its manifest before the provider closes it, in milliseconds of time in which the
 /// provider could be reached.
@@ -64,6 +64,8 @@ pub struct Record {
     pub is_from_its_beginning: bool,
     /// Nothing is applied before this time, after a failure (milliseconds on the provider's own monotonic clock).
     pub not_before_ms: u64,
+    /// Replicas (service, number) that ended and are not to be started again yet.
+    pub resting: BTreeSet<(String, u32)>,
 }
 
 /// What must happen to a lease.
@@ -71,6 +73,8 @@ pub struct Record {
 pub enum Action {
     /// Make it equal to this.
     Apply(LeaseSpec),
+    /// Start these replicas (service, number) again, which ended.
+    StartAgain(LeaseKey, Vec<(String, u32)>),
     /// Remove all of it.
     Remove(LeaseKey),
     /// Close it on chain: nobody sent a manifest.
@@ -190,11 +194,48 @@ fn active(key: LeaseKey, seen: Option<&SeenLease>, inputs: &Inputs<'_>, plan: &m
     if seen.is_some_and(|seen| is_as_wanted(wanted, seen)) {
         return;
     }
-    if inputs.now_ms < record.not_before_ms {
-        plan.waiting.insert(key.lease, Waiting::Pause);
+    let is_complete = seen.is_some_and(|seen| is_complete(wanted, seen));
+    if !is_complete && inputs.now_ms >= record.not_before_ms {
+        plan.actions.push(Action::Apply(wanted.clone()));
         return;
     }
-    plan.actions.push(Action::Apply(wanted.clone()));
+    // What ended does not wait for what cannot be made.
+    let mut ended = seen.map_or_else(Vec::new, |seen| ended(wanted, seen));
+    ended.retain(|slot| !record.resting.contains(slot));
+    if ended.is_empty() {
+        plan.waiting.insert(key.lease, Waiting::Pause);
+    } else {
+        plan.actions.push(Action::StartAgain(key, ended));
+    }
+}
+
+/// The wanted replicas that ended and of which no other runs.
+fn ended(wanted: &LeaseSpec, seen: &SeenLease) -> Vec<(String, u32)> {
+    let slots = slots(wanted);
+    let slot_of = |replica: &SeenReplica| {
+        let SeenReplica {
+            service,
+            fingerprint,
+            ..
+        } = replica;
+        (service.clone(), replica.replica, fingerprint.clone())
+    };
+    let runs: BTreeSet<_> = seen
+        .replicas
+        .iter()
+        .filter(|replica| replica.state == ReplicaState::Running)
+        .map(slot_of)
+        .collect();
+    let ended = seen
+        .replicas
+        .iter()
+        .filter(|replica| matches!(replica.state, ReplicaState::Exited { .. }))
+        .map(slot_of)
+        .filter(|slot| slots.contains(slot) && !runs.contains(slot));
+    let ended: BTreeSet<_> = ended
+        .map(|(service, replica, _)| (service, replica))
+        .collect();
+    ended.into_iter().collect()
 }
 
 /// The version that should run: the newest accepted one, unless it failed and there is one that ran well. With none
@@ -211,22 +252,30 @@ pub fn wanted(record: &Record) -> Option<&LeaseSpec> {
 
 /// Whether exactly the wanted replicas are there and run.
 pub fn is_as_wanted(wanted: &LeaseSpec, seen: &SeenLease) -> bool {
-    let mut slots: BTreeSet<(String, u32, String)> = wanted
-        .services
-        .iter()
-        .flat_map(|service| {
-            let fingerprint = service.fingerprint();
-            (0..service.replicas).map(move |n| (service.name.clone(), n, fingerprint.clone()))
-        })
-        .collect();
+    let run = |replica: &SeenReplica| replica.state == ReplicaState::Running;
+    is_complete(wanted, seen) && seen.replicas.iter().all(run)
+}
+
+/// Whether exactly the wanted replicas are there and were started, whatever became of them.
+fn is_complete(wanted: &LeaseSpec, seen: &SeenLease) -> bool {
+    let mut slots = slots(wanted);
     seen.replicas.iter().all(|replica| {
-        replica.state == ReplicaState::Running
+        replica.state != ReplicaState::Waiting
             && slots.remove(&(
                 replica.service.clone(),
                 replica.replica,
                 replica.fingerprint.clone(),
             ))
     }) && slots.is_empty()
+}
+
+/// The wanted replicas: service, number, fingerprint.
+fn slots(wanted: &LeaseSpec) -> BTreeSet<(String, u32, String)> {
+    let of_service = |service: &ServiceSpec| {
+        let (name, fingerprint) = (service.name.clone(), service.fingerprint());
+        (0..service.replicas).map(move |n| (name.clone(), n, fingerprint.clone()))
+    };
+    wanted.services.iter().flat_map(of_service).collect()
 }
 
 #[cfg(test)]

@@ -118,10 +118,7 @@ fn an_active_lease_with_a_manifest_is_applied_until_it_runs() {
         Plan::default()
     );
     let mut half = running(&wanted);
-    half.replicas[0].state = ReplicaState::Exited {
-        code: 1,
-        out_of_memory: false,
-    };
+    half.replicas[0].state = ReplicaState::Waiting;
     assert_eq!(plan_of(&chain, 9, record(), &[half]).actions, apply);
     let mut more = running(&wanted);
     more.replicas.push(SeenReplica {
@@ -129,6 +126,42 @@ fn an_active_lease_with_a_manifest_is_applied_until_it_runs() {
         ..more.replicas[0].clone()
     });
     assert_eq!(plan_of(&chain, 9, record(), &[more]).actions, apply);
+}
+
+#[test]
+fn what_ended_is_started_again_unless_it_rests_and_nothing_else_is_touched() {
+    let wanted = spec(key(1, 5), 1);
+    let chain = view(9, &[(1, active(5))]);
+    let mut seen = running(&wanted);
+    for replica in [0, 2] {
+        seen.replicas[replica].state = ReplicaState::Exited {
+            code: 1,
+            out_of_memory: false,
+        };
+    }
+    let (web, db) = (("web".to_owned(), 0), ("db".to_owned(), 0));
+    let again = |slots| vec![Action::StartAgain(key(1, 5), slots)];
+    let with = |resting: &[&(String, u32)]| Record {
+        resting: resting.iter().copied().cloned().collect(),
+        ..accepted(wanted.clone())
+    };
+    let seen = [seen];
+    let both = plan_of(&chain, 9, Some(with(&[])), &seen);
+    assert_eq!(both.actions, again(vec![db.clone(), web.clone()]));
+    let one = plan_of(&chain, 9, Some(with(&[&web])), &seen);
+    assert_eq!(one.actions, again(vec![db.clone()]));
+    let none = plan_of(&chain, 9, Some(with(&[&web, &db])), &seen);
+    assert_eq!(none.actions, []);
+    assert_eq!(none.waiting[&lease(1)], Waiting::Pause);
+    // What cannot be made just now does not hold it up.
+    let mut seen = seen;
+    seen[0].replicas.remove(1);
+    let record = Record {
+        not_before_ms: 1_001,
+        ..with(&[&web])
+    };
+    let part = plan_of(&chain, 9, Some(record), &seen);
+    assert_eq!(part.actions, again(vec![db]));
 }
 
 #[test]

@@ -345,9 +345,10 @@ impl<'a> Replacement<'a> {
             .flat_map(|service| (0..service.replicas).map(move |replica| (service, replica)))
             .filter(|(service, replica)| !right.contains_key(&(service.name.clone(), *replica)))
             .collect();
+        // What was made and never started; what ended is started again when the daemon says so.
         let start = right
             .into_values()
-            .filter(|object| !object.is_running())
+            .filter(|object| object.state == ReplicaState::Waiting)
             .collect();
         Replacement {
             create,
@@ -389,6 +390,20 @@ impl Backend for ContainerBackend {
 
     fn apply<'a>(&'a self, spec: &'a LeaseSpec) -> BoxFuture<'a, Result<(), BackendError>> {
         self.apply_lease(spec).boxed()
+    }
+
+    fn start_again<'a>(
+        &'a self,
+        key: LeaseKey,
+        service: &'a str,
+        replica: u32,
+    ) -> BoxFuture<'a, Result<(), BackendError>> {
+        async move {
+            let object = self.find(key, service, replica).await?;
+            let started = self.engine.api.start_container(&object.id, None).await;
+            started.map_err(error)
+        }
+        .boxed()
     }
 
     fn remove(&self, key: LeaseKey) -> BoxFuture<'_, Result<(), BackendError>> {

@@ -37,8 +37,6 @@ const SHARED_MEMORY_BYTES: i64 = 64 * 1024 * 1024;
 const LOG_FILE_BYTES: &str = "10485760";
 /// How long a process has to end after SIGTERM, in seconds.
 pub(super) const STOP_TIMEOUT_SECONDS: i64 = 10;
-/// How often the engine starts a failing container again by itself, before the daemon does so with growing pauses.
-const ENGINE_RESTARTS: i64 = 5;
 
 /// Label keys. Changing one orphans what runs.
 pub(super) mod label {
@@ -241,9 +239,10 @@ fn host_config(
             ulimit("nproc", MAX_USER_PROCESSES),
             ulimit("core", 0),
         ]),
+        // The daemon starts again what ends, with growing pauses; an engine would do it 40 times in a row.
         restart_policy: Some(RestartPolicy {
-            name: Some(RestartPolicyNameEnum::ON_FAILURE),
-            maximum_retry_count: Some(ENGINE_RESTARTS),
+            name: Some(RestartPolicyNameEnum::NO),
+            maximum_retry_count: None,
         }),
         log_config: Some(HostConfigLogConfig {
             typ: Some(log.0.to_owned()),
