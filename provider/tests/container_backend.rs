@@ -356,6 +356,46 @@ async fn commands_have_input_an_exit_code_and_a_terminal() {
     ));
 }
 
+#[tokio::test]
+async fn a_command_that_leaves_input_unread_tells_its_code_and_all_that_it_said() {
+    let Some(engine) = Engine::start() else {
+        return;
+    };
+    let backend = engine.backend(1).await;
+    apply(&backend, &lease(1)).await;
+    let piece = Bytes::from(vec![0; 8 * 1024]);
+    for (pieces, tty) in [(128, None), (1, None), (1, Some((80, 24)))] {
+        let request = ExecRequest {
+            service: "web".to_owned(),
+            replica: 0,
+            command: ["sh", "-c", "echo hi; exit 3"].map(str::to_owned).to_vec(),
+            tty,
+        };
+        let ExecSession { input, mut output } = backend.exec(key(1), request).await.unwrap();
+        let piece = piece.clone();
+        let typing = tokio::spawn(async move {
+            for _ in 0..pieces {
+                if input.send(ExecInput::Stdin(piece.clone())).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let mut said = Vec::new();
+        let code = loop {
+            match output.recv().await.unwrap().unwrap() {
+                ExecOutput::Stdout(bytes) => said.extend_from_slice(&bytes),
+                ExecOutput::Stderr(bytes) => panic!("{}", String::from_utf8_lossy(&bytes)),
+                ExecOutput::Exit(code) => break code,
+            }
+        };
+        // A terminal shows the input too.
+        let said = String::from_utf8_lossy(&said).replace("\r\n", "\n");
+        assert_eq!((said.contains("hi\n"), code), (true, 3), "{said:?}");
+        assert!(!said.contains("Error"), "{said:?}");
+        typing.await.unwrap();
+    }
+}
+
 /// Handles of the command that runs in a replica, and of what it started.
 fn command_on_the_host(engine: &Engine) -> Vec<OwnedFd> {
     let containers = engine.get("/containers/json");

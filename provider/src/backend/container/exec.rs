@@ -19,6 +19,14 @@ const QUEUE: usize = 16;
 /// How often, and how far apart, the engine is asked for a command's state: 5 s in all.
 const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(50);
+/// The same, for a command that is being started: a terminal is waited for.
+const START_PAUSE: Duration = Duration::from_millis(10);
+/// How Podman tells that a command left input unread: in the stream, as if the command had said it.
+const UNREAD_START: [&[u8]; 2] = [
+    b"Error: read unixpacket @->",
+    b"Error: write unixpacket @->",
+];
+const UNREAD_END: [&[u8]; 2] = [b": connection reset by peer\n", b": broken pipe\n"];
 
 /// Starts the command; it runs until it ends or the session's receiver is dropped.
 pub(super) async fn start(
@@ -96,8 +104,24 @@ impl Command {
         Ok((command, output, input))
     }
 
+    /// Waits until the command runs, for a while. Podman loses the output of a command that ends while input from before
+    /// its start is unread.
+    async fn until_it_runs(&self) {
+        for _ in 0..TRIES {
+            let seen = self.engine.api.inspect_exec(&self.id).await;
+            let has_begun = seen.is_ok_and(|seen| {
+                seen.running == Some(true) || seen.pid.is_some_and(|process| process > 0)
+            });
+            if has_begun {
+                return;
+            }
+            tokio::time::sleep(START_PAUSE).await;
+        }
+    }
+
     /// Passes on what the tenant says, until it says no more.
     async fn pass_in(self, mut from_tenant: mpsc::Receiver<ExecInput>, mut input: IntoCommand) {
+        self.until_it_runs().await;
         while let Some(piece) = from_tenant.recv().await {
             let outcome = match piece {
                 ExecInput::Stdin(bytes) => match input.write_all(&bytes).await {
@@ -127,7 +151,14 @@ impl Command {
                     tokio::join!(to_tenant.send(Err(cause)).map(drop), self.end());
                 }
             },
-            Passed::NotAll => self.end().await,
+            Passed::Broken(cause) => match self.exit_code().await {
+                // Engines cut the stream of a command that ended before it had read all of its input.
+                Ok(code) => drop(to_tenant.send(Ok(ExecOutput::Exit(code))).await),
+                Err(_) => {
+                    tokio::join!(to_tenant.send(Err(cause)).map(drop), self.end());
+                }
+            },
+            Passed::Unheard => self.end().await,
         }
     }
 
@@ -195,27 +226,61 @@ where
 enum Passed {
     /// With the output.
     All,
-    /// Before it: the tenant is gone, or the engine does not tell.
-    NotAll,
+    /// Before it: the engine cut it, and why.
+    Broken(BackendError),
+    /// Before it: the tenant is gone.
+    Unheard,
 }
 
 async fn pass_out(mut output: FromCommand, to_tenant: &ToTenant) -> Passed {
+    // What may be the engine's last words is known for that when nothing follows.
+    let mut held = None;
     loop {
         let piece = tokio::select! {
             piece = output.next() => piece,
-            () = to_tenant.closed() => return Passed::NotAll,
+            () = to_tenant.closed() => return Passed::Unheard,
         };
         let piece = match piece {
             None => return Passed::All,
-            Some(Ok(LogOutput::StdErr { message })) => Ok(ExecOutput::Stderr(message)),
-            Some(Ok(other)) => Ok(ExecOutput::Stdout(other.into_bytes())),
-            Some(Err(cause)) => Err(error(cause)),
+            Some(Err(cause)) => return Passed::Broken(error(cause)),
+            Some(Ok(piece)) => piece,
         };
-        let is_failed = piece.is_err();
-        if to_tenant.send(piece).await.is_err() || is_failed {
-            return Passed::NotAll;
+        let (said, last_words) = without_last_words(piece);
+        let pieces = [held.take(), said];
+        held = last_words;
+        for piece in pieces.into_iter().flatten() {
+            if to_tenant.send(Ok(piece)).await.is_err() {
+                return Passed::Unheard;
+            }
         }
     }
+}
+
+/// What a command said, and what may be Podman's last words: a piece of standard error of its own, or, where there is a
+/// terminal, the end of one.
+fn without_last_words(piece: LogOutput) -> (Option<ExecOutput>, Option<ExecOutput>) {
+    match piece {
+        LogOutput::StdErr { message } if is_last_words(&message) => {
+            (None, Some(ExecOutput::Stderr(message)))
+        }
+        LogOutput::StdErr { message } => (Some(ExecOutput::Stderr(message)), None),
+        LogOutput::Console { mut message } => {
+            let begins = |at: &usize| is_last_words(&message[*at..]);
+            let Some(at) = (0..message.len()).rev().find(begins) else {
+                return (Some(ExecOutput::Stdout(message)), None);
+            };
+            let said = message.split_to(at);
+            let said = (!said.is_empty()).then_some(ExecOutput::Stdout(said));
+            (said, Some(ExecOutput::Stdout(message)))
+        }
+        other => (Some(ExecOutput::Stdout(other.into_bytes())), None),
+    }
+}
+
+fn is_last_words(bytes: &[u8]) -> bool {
+    UNREAD_START.iter().any(|start| bytes.starts_with(start))
+        && UNREAD_END.iter().any(|end| bytes.ends_with(end))
+        && bytes.iter().filter(|byte| **byte == b'\n').count() == 1
 }
 
 #[cfg(test)]
@@ -271,6 +336,47 @@ mod tests {
         command.finish(Passed::All, &to_tenant).await;
         assert!(from_command.recv().await.unwrap().is_err());
         assert_eq!(process.wait().unwrap().signal(), Some(1));
+    }
+
+    async fn passed(pieces: Vec<LogOutput>) -> Vec<ExecOutput> {
+        let (to_tenant, mut from_command) = mpsc::channel(8);
+        let output = futures::stream::iter(pieces.into_iter().map(Ok)).boxed();
+        assert!(matches!(pass_out(output, &to_tenant).await, Passed::All));
+        drop(to_tenant);
+        let mut heard = Vec::new();
+        while let Some(piece) = from_command.recv().await {
+            heard.push(piece.unwrap());
+        }
+        heard
+    }
+
+    #[tokio::test]
+    async fn the_engines_own_last_words_are_not_the_commands() {
+        let said =
+            "Error: read unixpacket @->/proc/self/fd/16/attach: read: connection reset by peer\n";
+        let stderr = |text: &str| LogOutput::StdErr {
+            message: text.to_owned().into(),
+        };
+        let stdout = |text: &str| LogOutput::StdOut {
+            message: text.to_owned().into(),
+        };
+        let console = |text: &str| LogOutput::Console {
+            message: text.to_owned().into(),
+        };
+        let heard = passed(vec![stdout("hi\n"), stderr(said)]).await;
+        assert_eq!(heard, [ExecOutput::Stdout("hi\n".into())]);
+        let heard = passed(vec![console(&format!("hi\r\n{said}"))]).await;
+        assert_eq!(heard, [ExecOutput::Stdout("hi\r\n".into())]);
+        // A command may say the same, and more.
+        let heard = passed(vec![stderr(said), stderr("x")]).await;
+        let both = [
+            ExecOutput::Stderr(said.into()),
+            ExecOutput::Stderr("x".into()),
+        ];
+        assert_eq!(heard, both);
+        for own in [stderr("Error: read unixpacket @->x\n"), stdout(said)] {
+            assert_eq!(passed(vec![own]).await.len(), 1);
+        }
     }
 
     #[tokio::test]
