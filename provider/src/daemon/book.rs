@@ -608,7 +608,7 @@ mod tests {
         let (events, _) = book.events(key(1));
         assert_eq!(events.len(), 1 + KEPT_ENDS);
         assert_eq!(events[0].message, "first");
-        let last = format!("restart {MAX_EVENTS} in 300 s");
+        let last = format!("restart {MAX_EVENTS} after 300 s");
         assert!(events[KEPT_ENDS].message.ends_with(&last), "{events:?}");
     }
 

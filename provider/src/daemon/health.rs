@@ -17,6 +17,8 @@ pub const STEADY: Duration = Duration::from_secs(1);
 /// The pause before the second start in a row; it doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// How what is stopped ends: by SIGKILL, or SIGTERM.
+const STOPPED: [i64; 2] = [137, 143];
 /// After so long without an end the pauses begin anew.
 const RECOVERED: Duration = Duration::from_secs(600);
 
@@ -53,6 +55,7 @@ struct Up {
 struct Fall {
     run: Run,
     cause: String,
+    pause: Duration,
     not_before: Instant,
 }
 
@@ -115,21 +118,22 @@ impl Slot {
         if self.fall.as_ref().is_some_and(|fall| fall.run == *run) {
             return false;
         }
+        let pause = pause(self.again);
         self.fall = Some(Fall {
             run: run.clone(),
             cause,
-            not_before: now + pause(self.again),
+            pause,
+            not_before: now + pause,
         });
         true
     }
 
-    /// What happened last, and what will.
-    fn prospect(&self, replica: u32, now: Instant) -> Option<String> {
+    /// What happened last, and what will. It stays the same while it is waited for: who asks often is not told often.
+    fn prospect(&self, replica: u32) -> Option<String> {
         let fall = self.fall.as_ref()?;
-        let left = fall.not_before.saturating_duration_since(now);
-        let when = match left.as_millis().div_ceil(1000) {
-            0 => "now".to_owned(),
-            seconds => format!("in {seconds} s"),
+        let when = match fall.pause.as_secs() {
+            0 => "at once".to_owned(),
+            seconds => format!("after {seconds} s"),
         };
         let (cause, number) = (&fall.cause, self.again.saturating_add(1));
         Some(format!(
@@ -203,7 +207,7 @@ impl Health {
                         false => format!("ended with code {code}"),
                     };
                     if slot.ended(&replica.run, cause, now) {
-                        news.extend(slot.prospect(replica.replica, now).map(|message| Ended {
+                        news.extend(slot.prospect(replica.replica).map(|message| Ended {
                             service: replica.service.clone(),
                             replica: replica.replica,
                             message,
@@ -223,6 +227,7 @@ impl Health {
             slot.fall = Some(Fall {
                 run,
                 cause,
+                pause: Duration::ZERO,
                 not_before: now,
             });
         }
@@ -233,7 +238,8 @@ impl Health {
         if let Some(slot) = self.slots.get_mut(&(service.to_owned(), replica)) {
             slot.again = slot.again.saturating_add(1);
             if let Some(fall) = &mut slot.fall {
-                fall.not_before = now + pause(slot.again);
+                fall.pause = pause(slot.again);
+                fall.not_before = now + fall.pause;
             }
         }
     }
@@ -291,12 +297,13 @@ impl Health {
         };
         let up = match &seen.state {
             ReplicaState::Waiting => return Some(format!("replica {number} was not started yet")),
-            ReplicaState::Exited { .. } if self.is_changing => {
+            // A version that does not hold is stopped and taken away by the provider, replica by replica.
+            ReplicaState::Exited { code, .. } if self.is_changing && STOPPED.contains(code) => {
                 return Some(format!("replica {number} was stopped for the update"));
             }
             ReplicaState::Exited { code, .. } => {
                 let unnoted = || format!("replica {number} ended with code {code}");
-                return Some(slot.prospect(number, now).unwrap_or_else(unnoted));
+                return Some(slot.prospect(number).unwrap_or_else(unnoted));
             }
             ReplicaState::Running => slot.up.as_ref().filter(|up| up.run == seen.run),
         };
@@ -424,8 +431,8 @@ mod tests {
             assert_eq!(health.note(&seen(run, ReplicaState::Running), now), []);
             let told = health.note(&seen(run, CRASHED), now);
             let when = match pause {
-                0 => "now".to_owned(),
-                pause => format!("in {pause} s"),
+                0 => "at once".to_owned(),
+                pause => format!("after {pause} s"),
             };
             let text = format!("replica 0 ended with code 1; restart {} {when}", run + 1);
             assert_eq!(told.len(), 1);
@@ -464,7 +471,7 @@ mod tests {
         assert_eq!(health.remark("web"), None);
         let told = health.note(&seen(3, CRASHED), now);
         assert!(
-            told[0].message.ends_with("restart 1 now"),
+            told[0].message.ends_with("restart 1 at once"),
             "{}",
             told[0].message
         );
@@ -513,7 +520,15 @@ mod tests {
         let (mut health, now) = (health(), Instant::now());
         health.note(&seen(1, ReplicaState::Running), now);
         health.begin_change();
-        let ended = seen(1, CRASHED);
+        let crashed = seen(1, CRASHED);
+        assert_eq!(health.note(&crashed, now), []);
+        let said = health.hold_up(&crashed[0], None, now).unwrap();
+        assert_eq!(said, "replica 0 ended with code 1");
+        let killed = ReplicaState::Exited {
+            code: 137,
+            out_of_memory: false,
+        };
+        let ended = seen(1, killed);
         assert_eq!(health.note(&ended, now), []);
         let said = health.hold_up(&ended[0], None, now).unwrap();
         assert!(said.contains("stopped for the update"), "{said}");
