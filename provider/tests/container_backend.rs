@@ -526,6 +526,60 @@ async fn logs_come_with_their_service_and_follow() {
 }
 
 #[tokio::test]
+async fn the_last_lines_of_two_streams_are_whole_and_as_many_as_were_asked_for() {
+    let Some(engine) = Engine::start() else {
+        return;
+    };
+    let backend = engine.backend(1).await;
+    let mut talks = service("web");
+    let line = "i=0; while [ $i -lt 4000 ]; do echo out-line-number-$i; echo err-line-number-$i >&2; \
+                i=$((i+1)); done; echo over; sleep 100000";
+    talks.command = ["sh", "-c", line].map(str::to_owned).to_vec();
+    talks.cpu_millis = 1_000;
+    let spec = LeaseSpec {
+        services: vec![talks],
+        ..lease(1)
+    };
+    apply(&backend, &spec).await;
+    let request = |follow, tail| LogRequest {
+        service: None,
+        follow,
+        tail,
+    };
+    let mut written = backend.logs(key(1), request(true, None)).await.unwrap();
+    let mut end = String::new();
+    while !end.ends_with("over\n") {
+        let piece = written.next().await.unwrap().unwrap();
+        end = String::from_utf8_lossy(&piece.bytes).into_owned();
+    }
+    for (follow, tail) in [(false, 1), (false, 3000), (true, 3000), (false, 100_000)] {
+        let wanted = usize::try_from(tail).unwrap().min(8001);
+        let mut pieces = backend
+            .logs(key(1), request(follow, Some(tail)))
+            .await
+            .unwrap();
+        let (mut open, mut lines) = ([String::new(), String::new()], 0);
+        while lines < wanted {
+            let piece = pieces.next().await.expect("there are more lines").unwrap();
+            let open = &mut open[usize::from(piece.is_stderr)];
+            open.push_str(&String::from_utf8_lossy(&piece.bytes));
+            if let Some(line) = open.strip_suffix('\n') {
+                let stream = if piece.is_stderr { "err" } else { "out" };
+                let rest = line.strip_prefix(stream);
+                let number = rest.and_then(|rest| rest.strip_prefix("-line-number-"));
+                let is_whole = number.is_some_and(|number| number.parse::<u32>().is_ok());
+                assert!(is_whole || line == "over", "{line:?}");
+                open.clear();
+                lines += 1;
+            }
+        }
+        if !follow {
+            assert!(pieces.next().await.is_none(), "no more than {tail}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_update_that_fails_leaves_the_last_good_version_running() {
     let Some(engine) = Engine::start() else {
         return;

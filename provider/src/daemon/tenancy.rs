@@ -69,12 +69,18 @@ fn refuse(reason: Reason, message: impl Into<String>) -> Refusal {
 
 fn from_backend(error: BackendError) -> Refusal {
     match error {
-        BackendError::Unreachable(_) | BackendError::Engine(_) => {
+        BackendError::Unreachable(_) => {
             tracing::warn!(target: backend::LOG, %error, "a tenant's request failed");
             refuse(
                 Reason::NotReady,
-                "the provider's engine does not answer just now; try again in a moment",
+                "the provider's container engine gave no answer, it may be busy or be started again; try again in a moment",
             )
+        }
+        BackendError::Engine(cause) => {
+            tracing::warn!(target: backend::LOG, %cause, "a tenant's request failed");
+            let text =
+                format!("the provider's container engine answered: {cause}; try again in a moment");
+            refuse(Reason::NotReady, text)
         }
         BackendError::Refused(message) => refuse(Reason::NotRunning, message),
         BackendError::Missing(_) => refuse(Reason::UnknownService, error.to_string()),
