@@ -17,6 +17,7 @@ use welkin_provider_api::channel::Severity;
 use welkin_runtime::Hash;
 
 use super::book::Book;
+use super::health::size;
 use super::journal::Journal;
 use super::knock::knock;
 use super::look::{Leases, Looker};
@@ -618,27 +619,29 @@ impl Reconciler {
                     .iter()
                     .find(|one| one.name == service)
                     .map(|one| one.disk_bytes);
-                if limit.is_none_or(|limit| bytes <= limit) {
-                    continue;
+                if let Some(limit) = limit.filter(|limit| bytes > *limit) {
+                    self.evict(lease.key, &service, replica, limit).await;
                 }
-                let text = format!(
-                    "replica {replica} wrote {bytes} bytes, more than it leased; it starts afresh"
-                );
-                self.parts.book.tell(
-                    lease.key,
-                    Severity::Warning,
-                    "disk-full",
-                    Some(&service),
-                    text,
-                );
-                if let Err(error) = self
-                    .parts
-                    .backend
-                    .evict_replica(lease.key, &service, replica)
-                    .await
-                {
-                    tracing::warn!(target: LOG, %error, lease = %lease.key.lease, "a replica over its disk limit still runs");
-                }
+            }
+        }
+    }
+
+    /// Ends a replica that wrote more than `limit` bytes; what it wrote goes with it.
+    async fn evict(&self, key: LeaseKey, service: &str, replica: u32, limit: u64) {
+        let Parts { book, backend, .. } = &self.parts;
+        let cause = format!(
+            "used more than its {} of storage and was ended",
+            size(limit)
+        );
+        let text = format!("replica {replica} {cause}; it is made afresh");
+        book.tell(key, Severity::Warning, "disk-full", Some(service), text);
+        let lease = key.lease;
+        match backend.evict_replica(key, service, replica).await {
+            Ok(()) => drop(book.with_health(key, |health, _| {
+                health.note_evicted(service, replica, cause, Instant::now());
+            })),
+            Err(error) => {
+                tracing::warn!(target: LOG, %error, %lease, "a replica over its disk limit still runs");
             }
         }
     }
