@@ -34,6 +34,10 @@ use crate::workload::tcp_ports;
 /// The first pause before a version is started again, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// A version that never ran has failed after so many tries, or after two that lie so far apart. It is tried on, in case
+/// that what is wrong passes, but nobody waits for it any more.
+const MOST_TRIES: u32 = 3;
+const TRYING: Duration = Duration::from_secs(10);
 /// The least time from one look to the next, so that nobody who wakes the loop often makes it spin.
 const LEAST_INTERVAL: Duration = Duration::from_millis(50);
 /// How often the disk use of what runs is looked at.
@@ -80,7 +84,29 @@ struct Memory {
     applied: Option<Hash>,
     pause: Duration,
     not_before: Option<Instant>,
+    /// Tries in a row that failed with it.
+    tries: Tries,
     right_since: Option<Instant>,
+}
+
+/// Tries in a row to start a version that failed in ways that may pass.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tries {
+    count: u32,
+    since: Option<Instant>,
+    /// Whether the version was called failed for it.
+    is_told: bool,
+}
+
+impl Tries {
+    /// One more; whether it is time to tell the tenant that the version failed, though it is tried again.
+    fn is_last(&mut self, now: Instant) -> bool {
+        self.count = self.count.saturating_add(1);
+        let since = *self.since.get_or_insert(now);
+        let is_long = now.saturating_duration_since(since) >= TRYING;
+        self.is_told = self.count >= MOST_TRIES || (self.count > 1 && is_long);
+        self.is_told
+    }
 }
 
 /// The end of an action that ran beside the loop.
@@ -276,6 +302,14 @@ impl Reconciler {
             {
                 let is_wanted = |service: &str, replica| known.has_replica(service, replica);
                 self.parts.book.note_wanted(live.key, is_wanted);
+                // A tenant who sends a failed version again wants it tried now.
+                let memory = self.memory.get_mut(&live.key);
+                let is_failed = known.versions.failed.is_some();
+                if let Some(memory) = memory.filter(|memory| memory.tries.is_told && !is_failed) {
+                    memory.tries = Tries::default();
+                    memory.pause = Duration::ZERO;
+                    memory.not_before = None;
+                }
             }
         }
         known
@@ -416,10 +450,12 @@ impl Reconciler {
         if !self.busy.insert(key) {
             return;
         }
-        let text = format!("starting manifest {}", spec.version);
-        self.parts
-            .book
-            .tell(key, Severity::Normal, "starting", None, text);
+        // Tries that fail one like the other are told once.
+        if !self.is_tried_again(key, spec.version) {
+            let text = format!("starting manifest {}", spec.version);
+            let book = &self.parts.book;
+            book.tell(key, Severity::Normal, "starting", None, text);
+        }
         self.parts
             .book
             .with_health(key, |health, _| health.begin_change());
@@ -429,6 +465,12 @@ impl Reconciler {
             let deed = Deed::Applied(spec.version);
             let _ = done.send(Done { key, deed, outcome }).await;
         });
+    }
+
+    /// Whether the last try with this version failed.
+    fn is_tried_again(&self, key: LeaseKey, version: Hash) -> bool {
+        let memory = self.memory.get(&key);
+        memory.is_some_and(|one| one.applied == Some(version) && one.tries.count > 0)
     }
 
     fn start_again(
@@ -496,6 +538,7 @@ impl Reconciler {
         self.parts
             .book
             .with_health(key, |health, _| health.end_change());
+        let has_succeeded = outcome.is_ok();
         // An engine that does not answer says nothing of the lease.
         if let Err(error) = &outcome
             && !matches!(error, BackendError::Unreachable(_))
@@ -504,8 +547,7 @@ impl Reconciler {
             let book = &self.parts.book;
             book.tell(key, Severity::Warning, "failed", None, cause.clone());
             book.note_trouble(key, Some(cause.clone()));
-            // Only what the tenant must change is a version's failure; all else may pass, and is tried again.
-            if matches!(error, BackendError::Refused(_))
+            if self.has_failed(key, version, error)
                 && let Err(error) = self
                     .parts
                     .manifests
@@ -519,9 +561,29 @@ impl Reconciler {
             if memory.applied.replace(version) != Some(version) {
                 memory.pause = Duration::ZERO;
             }
+            if has_succeeded {
+                memory.tries = Tries::default();
+            }
             memory.pause = (memory.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
             memory.not_before = Some(Instant::now() + memory.pause);
         }
+    }
+
+    /// Whether the version failed for its tenant. What the tenant must change is a failure at once; all else may pass, and
+    /// is none of a version that ran well before.
+    fn has_failed(&mut self, key: LeaseKey, version: Hash, error: &BackendError) -> bool {
+        if matches!(error, BackendError::Refused(_)) {
+            return true;
+        }
+        let versions = self.parts.manifests.versions(key);
+        let ran_well = versions.is_ok_and(|versions| versions.last_good == Some(version));
+        let Some(memory) = self.memory.get_mut(&key).filter(|_| !ran_well) else {
+            return false;
+        };
+        if memory.applied != Some(version) {
+            memory.tries = Tries::default();
+        }
+        memory.tries.is_last(Instant::now())
     }
 
     fn removed(&self, key: LeaseKey, outcome: Result<(), BackendError>) {
@@ -662,4 +724,20 @@ enum RoundError {
     Manifests(#[from] ManifestsError),
     #[error(transparent)]
     Routing(#[from] RoutingError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_that_cannot_be_started_has_failed_after_three_tries_or_ten_seconds() {
+        let now = Instant::now();
+        let mut quick = Tries::default();
+        let told = [0, 2, 6, 14].map(|at| quick.is_last(now + Duration::from_secs(at)));
+        assert_eq!(told, [false, false, true, true]);
+        let mut slow = Tries::default();
+        let told = [0, 12].map(|at| slow.is_last(now + Duration::from_secs(at)));
+        assert_eq!(told, [false, true]);
+    }
 }

@@ -44,7 +44,7 @@ pub(super) async fn pull(
 
 /// What a registry says of an image that is not there or not for this tenant. Engines hand it on as text, with a status
 /// of their own; everything else (a name that does not resolve, a registry that is down) may pass.
-const FINAL: [&str; 7] = [
+const FINAL: [&str; 8] = [
     "manifest unknown",
     "name unknown",
     "not found",
@@ -52,6 +52,8 @@ const FINAL: [&str; 7] = [
     "denied",
     "invalid reference",
     "no image found",
+    // Podman, of a name without a registry.
+    "did not resolve to an alias",
 ];
 
 fn not_pulled(image: &str, cause: bollard::errors::Error) -> BackendError {
@@ -150,6 +152,7 @@ mod tests {
             "reading manifest latest in host:5000/a: manifest unknown",
             "unauthorized: access to the requested resource is not authorized",
             "requested access to the resource is denied",
+            "short-name \"nothing\" did not resolve to an alias and no unqualified-search registries are defined",
         ] {
             assert!(matches!(failed(last), BackendError::Refused(_)), "{last}");
         }
