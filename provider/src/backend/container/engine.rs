@@ -1,6 +1,7 @@
 //! The engine behind its Docker-compatible API: finding it, and what its answers mean.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bollard::errors::Error as ApiError;
 use bollard::{API_DEFAULT_VERSION, Docker};
@@ -10,6 +11,9 @@ use crate::backend::{BackendError, Inventory, Isolation};
 
 /// Seconds for one answer of the engine. Streams (logs, commands) are not cut by it.
 pub(super) const TIMEOUT_SECONDS: u64 = 120;
+/// How long a look at what is there may take: one that answers at all does so in a moment, and whoever looks has more to
+/// do than to wait for one that does not.
+pub(super) const LOOK_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Where engines listen, in the order in which they are tried when none is configured.
 fn usual_sockets() -> Vec<PathBuf> {
@@ -103,6 +107,14 @@ impl Engine {
             },
         })
     }
+}
+
+/// What is said of an engine that took a request and gives no answer.
+pub(super) fn silent(limit: Duration) -> BackendError {
+    let seconds = limit.as_secs();
+    BackendError::Unreachable(format!(
+        "it took the request and gave no answer within {seconds} s"
+    ))
 }
 
 /// What an answer with the status of a failure means for the daemon.

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::net::UnixStream;
 
-use super::engine::{Engine, TIMEOUT_SECONDS};
+use super::engine::{Engine, LOOK_TIMEOUT, TIMEOUT_SECONDS, silent};
 use crate::backend::BackendError;
 
 /// The largest answer that is read: some 3 KiB for each container of the engine.
@@ -29,7 +29,7 @@ pub(super) async fn list(
 ) -> Result<Vec<ContainerSummary>, BackendError> {
     let filters = serde_json::json!({ "label": labels }).to_string();
     let path = format!("/containers/json?all=true&filters={}", escaped(&filters));
-    let mut listed = get(&engine.socket, &path).await?;
+    let mut listed = get(&engine.socket, &path, LOOK_TIMEOUT).await?;
     for container in listed.as_array_mut().into_iter().flatten() {
         translate(container.get_mut("State"));
     }
@@ -41,7 +41,8 @@ pub(super) async fn inspect(
     engine: &Engine,
     id: &str,
 ) -> Result<ContainerInspectResponse, BackendError> {
-    inspect_at(engine, &format!("/containers/{}/json", escaped(id))).await
+    let path = format!("/containers/{}/json", escaped(id));
+    inspect_at(engine, &path, LOOK_TIMEOUT).await
 }
 
 /// One container, with the bytes that it wrote.
@@ -49,15 +50,17 @@ pub(super) async fn inspect_with_size(
     engine: &Engine,
     id: &str,
 ) -> Result<ContainerInspectResponse, BackendError> {
-    inspect_at(
-        engine,
-        &format!("/containers/{}/json?size=true", escaped(id)),
-    )
-    .await
+    let path = format!("/containers/{}/json?size=true", escaped(id));
+    // It goes through all that the container wrote.
+    inspect_at(engine, &path, Duration::from_secs(TIMEOUT_SECONDS)).await
 }
 
-async fn inspect_at(engine: &Engine, path: &str) -> Result<ContainerInspectResponse, BackendError> {
-    let mut seen = get(&engine.socket, path).await?;
+async fn inspect_at(
+    engine: &Engine,
+    path: &str,
+    limit: Duration,
+) -> Result<ContainerInspectResponse, BackendError> {
+    let mut seen = get(&engine.socket, path, limit).await?;
     translate(
         seen.get_mut("State")
             .and_then(|state| state.get_mut("Status")),
@@ -83,11 +86,10 @@ fn read<T: DeserializeOwned>(answer: Value) -> Result<T, BackendError> {
         .map_err(|cause| BackendError::Engine(format!("an answer of another form: {cause}")))
 }
 
-async fn get(socket: &Path, path: &str) -> Result<Value, BackendError> {
-    let limit = Duration::from_secs(TIMEOUT_SECONDS);
+async fn get(socket: &Path, path: &str, limit: Duration) -> Result<Value, BackendError> {
     let (status, body) = tokio::time::timeout(limit, exchange(socket, path))
         .await
-        .map_err(|_| BackendError::Unreachable("no answer in time".to_owned()))??;
+        .map_err(|_| silent(limit))??;
     let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
     if status.is_success() {
         return Ok(answer);
@@ -147,6 +149,18 @@ mod tests {
     use tokio::net::UnixListener;
 
     #[tokio::test]
+    async fn an_engine_that_takes_a_request_and_never_answers_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("api.sock");
+        let _silent = UnixListener::bind(&socket).unwrap();
+        let answer = get(&socket, "/containers/json", Duration::from_millis(20)).await;
+        assert!(
+            matches!(&answer, Err(BackendError::Unreachable(says)) if says.contains("no answer")),
+            "{answer:?}"
+        );
+    }
+
+    #[tokio::test]
     async fn a_container_in_a_state_of_podmans_own_does_not_hide_the_others() {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("api.sock");
@@ -163,7 +177,7 @@ mod tests {
         };
         let labels = serde_json::json!({ "label": ["x=y"] }).to_string();
         let path = format!("/containers/json?filters={}", escaped(&labels));
-        let (asked, answer) = tokio::join!(engine, get(&socket, &path));
+        let (asked, answer) = tokio::join!(engine, get(&socket, &path, LOOK_TIMEOUT));
         assert!(
             asked.contains("filters=%7B%22label%22%3A%5B%22x%3Dy%22%5D%7D"),
             "{asked}"

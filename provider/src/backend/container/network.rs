@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use bollard::models::NetworkInspect;
 use bollard::query_parameters::ListNetworksOptionsBuilder;
 
-use super::engine::{Engine, error};
+use super::engine::{Engine, LOOK_TIMEOUT, error, silent};
 use super::spec::{self, label};
 use crate::backend::{BackendError, Instance, LeaseKey};
 use crate::firewall::{LeaseNetwork, Subnet};
@@ -24,10 +24,10 @@ pub(super) async fn list(
     let options = ListNetworksOptionsBuilder::default()
         .filters(&filters)
         .build();
-    let networks = engine
-        .api
-        .list_networks(Some(options))
+    let listed = engine.api.list_networks(Some(options));
+    let networks = tokio::time::timeout(LOOK_TIMEOUT, listed)
         .await
+        .map_err(|_| silent(LOOK_TIMEOUT))?
         .map_err(error)?;
     // The filter is the engine's; whether a network is ours is decided here.
     Ok(networks
