@@ -355,9 +355,9 @@ impl Book {
         story.map_or(0, |story| story.past.restarts.of(service, replicas))
     }
 
-    /// How the world reaches the lease.
-    pub fn opened(&self, key: LeaseKey) -> Vec<Opened> {
-        self.lock().opened.get(&key).cloned().unwrap_or_default()
+    /// How the world reaches the lease; none while that is not settled.
+    pub fn opened(&self, key: LeaseKey) -> Option<Vec<Opened>> {
+        self.lock().opened.get(&key).cloned()
     }
 
     /// Ends when `lease` is not proven active any more.

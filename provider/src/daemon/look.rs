@@ -134,7 +134,7 @@ impl Looker {
             return Err(unexpected("a lease"));
         };
         Ok(match lease {
-            // Active, and not this provider's: it is over for this provider.
+            // Closed; or active and another's, and over for this provider.
             Some(_) => Proven::Closed,
             None => Proven::Absent,
         })
@@ -206,6 +206,15 @@ impl Looker {
     /// [`ClientError`].
     pub async fn open_bids(&self) -> Result<Vec<Bid>, ClientError> {
         self.chain.bids_by(self.provider, BidState::Open).await
+    }
+
+    /// The orders whose lease this provider has now.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn leased_orders(&self) -> Result<Vec<OrderId>, ClientError> {
+        let (_, leases) = self.active_leases().await?;
+        Ok(leases.iter().map(|lease| lease.id).collect())
     }
 
     /// The market's rules.

@@ -1,6 +1,6 @@
 //! Bids: one round over all open orders.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use welkin_client::{Chain, ClientError, call};
 use welkin_modules::ids::OrderId;
@@ -22,7 +22,7 @@ const MAX_BIDS_AT_ONCE: usize = 16;
 /// What the rounds remember: only what saves work, nothing that is true.
 #[derive(Default)]
 pub struct Bidder {
-    /// Specifications of orders with an open bid.
+    /// Specifications of orders with an open bid or a lease.
     specs: BTreeMap<OrderId, GroupSpec>,
     /// Why there was no bid the last time, so that it is said once.
     passed: BTreeMap<OrderId, Vec<Reason>>,
@@ -52,12 +52,20 @@ impl Bidder {
     pub async fn round(&mut self, round: Round<'_>) -> Result<Ledger, ClientError> {
         let mut ledger = Ledger::new(round.capacity);
         let orders = round.looker.open_orders().await?;
+        // First the bids, then the leases: one that is taken meanwhile is in both, and never in neither. The reconcile
+        // loop's look is older than either.
         let bids = round.looker.open_bids().await?;
+        let leased = round.looker.leased_orders().await?;
+        let bids: BTreeSet<OrderId> = bids.iter().map(|bid| bid.id.order).collect();
         self.specs
-            .retain(|order, _| bids.iter().any(|bid| bid.id.order == *order));
-        for bid in &bids {
-            let needed = self.needed_by(bid.id.order, &orders, round.looker).await?;
-            ledger.reserve(bid.id.order, Reservation::Bid, needed);
+            .retain(|order, _| bids.contains(order) || leased.contains(order));
+        for order in bids {
+            let needed = self.needed_by(order, &orders, round.looker).await?;
+            ledger.reserve(order, Reservation::Bid, needed);
+        }
+        for order in leased {
+            let needed = self.needed_by(order, &orders, round.looker).await?;
+            ledger.reserve(order, Reservation::Lease, needed);
         }
         for (order, needed) in &round.leases {
             ledger.reserve(*order, Reservation::Lease, *needed);

@@ -27,6 +27,7 @@ pub mod serve;
 pub mod tenancy;
 pub mod trade;
 pub mod watch;
+mod works;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};

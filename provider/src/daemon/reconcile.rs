@@ -25,6 +25,7 @@ use super::records::{Known, Records};
 use super::report::is_ready;
 use super::routing::{Routing, RoutingError};
 use super::trade::View;
+use super::works::{Deed, Done, Works};
 use super::{LOG, Watch};
 use crate::backend::{Backend, BackendError, LeaseKey, LeaseSpec, SeenLease};
 use crate::manifests::{Failure, Manifests, ManifestsError};
@@ -109,31 +110,15 @@ impl Tries {
     }
 }
 
-/// The end of an action that ran beside the loop.
-struct Done {
-    key: LeaseKey,
-    deed: Deed,
-    outcome: Result<(), BackendError>,
-}
-
-/// What the action was.
-#[derive(Clone, Copy)]
-enum Deed {
-    /// A version was applied.
-    Applied(Hash),
-    /// Replicas that had ended were started again.
-    StartedAgain,
-    /// All of the lease was removed.
-    Removed,
-}
-
 /// The loop.
 pub struct Reconciler {
     parts: Parts,
     records: Records,
     routing: Routing,
     memory: BTreeMap<LeaseKey, Memory>,
-    busy: BTreeSet<LeaseKey>,
+    works: Works,
+    /// Where they tell that they ended.
+    ends: mpsc::Receiver<Done>,
     started: Instant,
     looked_before: bool,
     disk_at: Instant,
@@ -152,12 +137,14 @@ impl Parts {
     /// [`RoutingError`] when they cannot be read.
     pub fn build(self) -> Result<Reconciler, RoutingError> {
         let now = Instant::now();
+        let (works, ends) = Works::new();
         Ok(Reconciler {
             records: Records::new(self.manifests.clone()),
             routing: Routing::open(&self.home, self.domain.clone(), self.ports.clone())?,
             parts: self,
             memory: BTreeMap::new(),
-            busy: BTreeSet::new(),
+            works,
+            ends,
             started: now,
             looked_before: false,
             disk_at: now,
@@ -176,7 +163,6 @@ impl Reconciler {
 
     /// Runs until the future is dropped.
     pub async fn run(mut self) {
-        let (done_sender, mut done) = mpsc::channel::<Done>(256);
         let mut changes = self.parts.backend.changes();
         let mut has_changes = true;
         let mut tick = tokio::time::interval(self.parts.interval);
@@ -197,9 +183,9 @@ impl Reconciler {
                 }
                 () = wake.notified() => {}
                 change = changes.next(), if has_changes => has_changes = change.is_some(),
-                Some(finished) = done.recv() => self.finish(finished),
+                Some(done) = self.ends.recv() => self.finish(done),
             }
-            if let Err(error) = self.round(&done_sender).await {
+            if let Err(error) = self.round().await {
                 tracing::warn!(target: LOG, %error, "this look failed; everything runs on");
                 self.parts.watch.note_error(error.to_string());
             }
@@ -207,7 +193,7 @@ impl Reconciler {
         }
     }
 
-    async fn round(&mut self, done: &mpsc::Sender<Done>) -> Result<(), RoundError> {
+    async fn round(&mut self) -> Result<(), RoundError> {
         let observed = self.parts.backend.observe().await;
         if let Ok(seen) = &observed {
             self.parts.book.note_seen(seen.clone());
@@ -243,19 +229,22 @@ impl Reconciler {
             seen: &seen,
             now_ms: self.now_ms(),
         });
-        self.note_good(&records, &known, &seen)?;
-        let opened = self.routing.update(&leases.live, &known, &seen)?;
-        self.parts.book.note_opened(opened);
-        let unused = self.act(plan, done);
+        // What the disk refuses is told at the end: removing what is over may be all that makes room on it.
+        let noted = self.note_good(&records, &known, &seen);
+        let routed = self.routing.update(&leases.live, &known, &seen);
+        let routed = routed.map(|opened| self.parts.book.note_opened(opened));
+        let unused = self.act(plan);
         self.watch_disks(&records, &seen).await;
         self.knock(&seen);
         if let Some(error) = failure {
             return Err(error.into());
         }
-        self.forget_ended(&leases, highest_height)?;
+        let forgotten = self.forget_ended(&leases, highest_height);
         self.parts.watch.note_round(&leases, &seen);
         self.parts.views.send_replace(View { leases, unused });
-        Ok(())
+        noted?;
+        routed?;
+        Ok(forgotten?)
     }
 
     /// The highest height whose state was ever proven to this provider. The client keeps it over restarts.
@@ -428,15 +417,13 @@ impl Reconciler {
     }
 
     /// Begins what the plan says; the leases that nobody uses are for the trader to close.
-    fn act(&mut self, plan: Plan, done: &mpsc::Sender<Done>) -> BTreeSet<LeaseId> {
+    fn act(&mut self, plan: Plan) -> BTreeSet<LeaseId> {
         let mut unused = BTreeSet::new();
         for action in plan.actions {
             match action {
-                Action::Apply(spec) => self.apply(spec, done.clone()),
-                Action::StartAgain(key, replicas) => {
-                    self.start_again(key, replicas, done.clone());
-                }
-                Action::Remove(key) => self.remove(key, done.clone()),
+                Action::Apply(spec) => self.apply(spec),
+                Action::StartAgain(key, replicas) => self.start_again(key, replicas),
+                Action::Remove(key) => self.remove(key),
                 Action::CloseUnused(lease) => {
                     unused.insert(lease);
                 }
@@ -445,9 +432,9 @@ impl Reconciler {
         unused
     }
 
-    fn apply(&mut self, spec: LeaseSpec, done: mpsc::Sender<Done>) {
-        let key = spec.key;
-        if !self.busy.insert(key) {
+    fn apply(&mut self, spec: LeaseSpec) {
+        let (key, deed) = (spec.key, Deed::Apply(spec.version));
+        if !self.works.may_begin(key, deed) {
             return;
         }
         // Tries that fail one like the other are told once.
@@ -460,11 +447,8 @@ impl Reconciler {
             .book
             .with_health(key, |health, _| health.begin_change());
         let backend = self.parts.backend.clone();
-        tokio::spawn(async move {
-            let outcome = backend.apply(&spec).await;
-            let deed = Deed::Applied(spec.version);
-            let _ = done.send(Done { key, deed, outcome }).await;
-        });
+        let work = async move { backend.apply(&spec).await };
+        self.works.begin(key, deed, work);
     }
 
     /// Whether the last try with this version failed.
@@ -473,13 +457,8 @@ impl Reconciler {
         memory.is_some_and(|one| one.applied == Some(version) && one.tries.count > 0)
     }
 
-    fn start_again(
-        &mut self,
-        key: LeaseKey,
-        replicas: Vec<(String, u32)>,
-        done: mpsc::Sender<Done>,
-    ) {
-        if !self.busy.insert(key) {
+    fn start_again(&mut self, key: LeaseKey, replicas: Vec<(String, u32)>) {
+        if !self.works.may_begin(key, Deed::StartAgain) {
             return;
         }
         let now = Instant::now();
@@ -489,36 +468,35 @@ impl Reconciler {
             }
         });
         let backend = self.parts.backend.clone();
-        tokio::spawn(async move {
+        let work = async move {
             let mut outcome = Ok(());
             for (service, replica) in &replicas {
                 let started = backend.start_again(key, service, *replica).await;
                 outcome = outcome.and(started);
             }
-            let deed = Deed::StartedAgain;
-            let _ = done.send(Done { key, deed, outcome }).await;
-        });
+            outcome
+        };
+        self.works.begin(key, Deed::StartAgain, work);
     }
 
-    fn remove(&mut self, key: LeaseKey, done: mpsc::Sender<Done>) {
-        if !self.busy.insert(key) {
+    fn remove(&mut self, key: LeaseKey) {
+        if !self.works.may_begin(key, Deed::Remove) {
             return;
         }
         tracing::info!(target: LOG, lease = %key.lease, "the lease is proven over; removing it");
         let backend = self.parts.backend.clone();
-        tokio::spawn(async move {
-            let outcome = backend.remove(key).await;
-            let deed = Deed::Removed;
-            let _ = done.send(Done { key, deed, outcome }).await;
-        });
+        let work = async move { backend.remove(key).await };
+        self.works.begin(key, Deed::Remove, work);
     }
 
     fn finish(&mut self, done: Done) {
-        self.busy.remove(&done.key);
+        if !self.works.end(&done) {
+            return;
+        }
         match done.deed {
-            Deed::Applied(version) => self.applied(done.key, version, done.outcome),
-            Deed::StartedAgain => self.started_again(done.key, done.outcome),
-            Deed::Removed => self.removed(done.key, done.outcome),
+            Deed::Apply(version) => self.applied(done.key, version, done.outcome),
+            Deed::StartAgain => self.started_again(done.key, done.outcome),
+            Deed::Remove => self.removed(done.key, done.outcome),
         }
     }
 
@@ -669,7 +647,7 @@ impl Reconciler {
             let wanted = records
                 .get(&lease.key.lease)
                 .and_then(crate::planner::wanted);
-            let Some(spec) = wanted.filter(|_| !self.busy.contains(&lease.key)) else {
+            let Some(spec) = wanted.filter(|_| !self.works.is_busy(lease.key)) else {
                 continue;
             };
             let Ok(uses) = self.parts.backend.disk_use(lease.key).await else {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use welkin_provider_api::channel::{
     ForwardedPort, LeaseStatus, Phase, ServiceStatus, UnprovenHost,
 };
-use welkin_provider_api::manifest::{GroupManifest, Service};
+use welkin_provider_api::manifest::{Expose, GroupManifest, Service};
 use welkin_runtime::Address;
 
 use super::book::{Book, Live};
@@ -57,7 +57,11 @@ pub fn status(
         .zip(manifest.as_ref())
         .and_then(|(version, manifest)| lease_spec(live.key, version, manifest).ok());
     let ports = manifest.as_ref().map(tcp_ports).unwrap_or_default();
-    let hold_ups = hold_ups(book, live.key, &ports);
+    let mut hold_ups = hold_ups(book, live.key, &ports);
+    if let (Some(manifest), Some(opened)) = (&manifest, &opened) {
+        hold_ups.closed = without_entrance(manifest, opened);
+    }
+    let opened = opened.unwrap_or_default();
     let services = manifest
         .iter()
         .flat_map(|manifest| &manifest.services)
@@ -87,6 +91,35 @@ struct HoldUps {
     /// Of each replica; none for one that is ready.
     replicas: BTreeMap<String, Vec<Option<String>>>,
     remarks: BTreeMap<String, String>,
+    /// Of services that the world cannot reach.
+    closed: BTreeMap<String, String>,
+}
+
+/// The services with a port for the world that no public port leads to.
+fn without_entrance(manifest: &GroupManifest, opened: &[Opened]) -> BTreeMap<String, String> {
+    let mut closed = BTreeMap::new();
+    for service in &manifest.services {
+        let is_way_to = |one: &&Opened, expose: &Expose| {
+            let is_right = match one.entrance {
+                Entrance::Http { .. } => expose.is_http(),
+                Entrance::Port { protocol, .. } => protocol == expose.protocol,
+            };
+            one.service == service.name && one.port == expose.port && is_right
+        };
+        let global = service.expose.iter().filter(|expose| expose.global);
+        let without: Vec<String> = global
+            .filter(|expose| !opened.iter().any(|one| is_way_to(&one, expose)))
+            .map(|expose| expose.port.to_string())
+            .collect();
+        if !without.is_empty() {
+            let text = format!(
+                "the provider has no public port left for port {}",
+                without.join(", ")
+            );
+            closed.insert(service.name.clone(), text);
+        }
+    }
+    closed
 }
 
 fn hold_ups(book: &Book, key: LeaseKey, ports: &BTreeMap<String, BTreeSet<u16>>) -> HoldUps {
@@ -115,10 +148,10 @@ pub fn is_ready(
 }
 
 impl HoldUps {
-    /// Whether there are replicas, and all that are there are ready.
+    /// Whether there are replicas, all that are there are ready, and the world reaches what it shall.
     fn all_ready(&self) -> bool {
         let mut all = self.replicas.values().flatten();
-        !self.replicas.is_empty() && all.all(Option::is_none)
+        !self.replicas.is_empty() && all.all(Option::is_none) && self.closed.is_empty()
     }
 }
 
@@ -157,7 +190,8 @@ fn service_status(
     let name = service.name.as_str();
     let replicas = hold_ups.replicas.get(name).map_or(&[][..], |all| &all[..]);
     let ready = replicas.iter().filter(|one| one.is_none()).count();
-    let message = replicas.iter().flatten().next();
+    let closed = hold_ups.closed.get(name);
+    let message = replicas.iter().flatten().next().or(closed);
     let message = message.or_else(|| hold_ups.remarks.get(name)).cloned();
     let mine = || opened.iter().filter(|opened| opened.service == name);
     let urls = mine().filter_map(|opened| match &opened.entrance {
@@ -188,5 +222,85 @@ fn service_status(
         urls: urls.collect(),
         ports: ports.collect(),
         unproven_hosts: unproven.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use welkin_modules::ids::{DeploymentId, LeaseId};
+    use welkin_provider_api::manifest::{HttpOptions, Protocol, Resources};
+
+    use super::*;
+    use crate::workload::{PortLeases, entrances};
+
+    fn expose(port: u16) -> Expose {
+        Expose {
+            port,
+            external_port: port,
+            protocol: Protocol::Tcp,
+            global: true,
+            service: None,
+            hosts: Vec::new(),
+            http: HttpOptions {
+                max_body_bytes: 1,
+                read_timeout_ms: 1,
+                send_timeout_ms: 1,
+                next_tries: 1,
+                next_timeout_ms: 0,
+                next_cases: Vec::new(),
+                proxy_buffer_bytes: 0,
+            },
+            ip: None,
+            ip_sequence: 0,
+        }
+    }
+
+    fn manifest(expose: Vec<Expose>) -> GroupManifest {
+        let service = Service {
+            name: "db".into(),
+            image: "db:1".into(),
+            command: Vec::new(),
+            args: Vec::new(),
+            env: Vec::new(),
+            unit: 1,
+            resources: Resources::default(),
+            count: 1,
+            expose,
+            mounts: Vec::new(),
+            permissions: Vec::new(),
+            tee: None,
+            credentials: None,
+        };
+        GroupManifest {
+            group: "anywhere".into(),
+            services: vec![service],
+        }
+    }
+
+    #[test]
+    fn a_port_that_no_public_port_is_left_for_is_named_and_keeps_the_lease_from_being_ready() {
+        let key = LeaseKey {
+            lease: LeaseId {
+                deployment: DeploymentId(1),
+                group: 1,
+                order: 1,
+            },
+            creation_height: 5,
+        };
+        let manifest = manifest(vec![expose(80), expose(5432), expose(6379)]);
+        let closed = |range| {
+            let mut ports = PortLeases::new();
+            let opened = entrances(key, &manifest, "example", range, &mut ports);
+            HoldUps {
+                replicas: BTreeMap::from([("db".to_owned(), vec![None])]),
+                closed: without_entrance(&manifest, &opened),
+                ..HoldUps::default()
+            }
+        };
+        let short = closed(30_000..=30_000);
+        let text = &short.closed["db"];
+        assert!(text.contains("6379") && !text.contains("5432"), "{text}");
+        assert!(!short.all_ready());
+        assert!(closed(30_000..=30_001).all_ready());
     }
 }

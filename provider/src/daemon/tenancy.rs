@@ -95,6 +95,10 @@ impl Gateway {
         lease: LeaseId,
         fits: impl Fn(&Live) -> bool,
     ) -> Result<Option<Live>, Refusal> {
+        let known = self.book.live(lease).filter(&fits);
+        if known.is_some() {
+            return Ok(known);
+        }
         // Once: whoever waits here is a stranger still, and every block wakes the loop anyway.
         self.wake.notify_one();
         let patience = tokio::time::sleep(PATIENCE);

@@ -1,5 +1,7 @@
 //! Images: pulled for each start, so that nobody runs another tenant's private image; and as whom they run.
 
+use std::time::Duration;
+
 use bollard::auth::DockerCredentials;
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures::TryStreamExt;
@@ -36,11 +38,19 @@ pub(super) async fn pull(
         .from_image(&with_tag(&service.image))
         .build();
     let progress = engine.api.create_image(Some(options), None, credentials);
-    progress
-        .try_for_each(|_| async { Ok(()) })
-        .await
-        .map_err(|cause| not_pulled(&service.image, cause))
+    let pulled = progress.try_for_each(|_| async { Ok(()) });
+    match tokio::time::timeout(PULL_TIMEOUT, pulled).await {
+        Ok(pulled) => pulled.map_err(|cause| not_pulled(&service.image, cause)),
+        Err(_) => Err(BackendError::Engine(format!(
+            "the image {} did not come within {} min",
+            service.image,
+            PULL_TIMEOUT.as_secs() / 60
+        ))),
+    }
 }
+
+/// How long an image may take to come. Its registry is the tenant's to choose, and may be as slow as it likes.
+const PULL_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// What a registry says of an image that is not there or not for this tenant. Engines hand it on as text, with a status
 /// of their own; everything else (a name that does not resolve, a registry that is down) may pass.
