@@ -16,15 +16,32 @@ dir=$(cd "$dir" && pwd)
 short=/tmp/welkin-engine-$(printf %s "$dir" | sha256sum | cut -c1-12)
 
 # Engines do not see each other's networks while these have no running container, so each takes its addresses from a
-# range 10.N.0.0/16 of its own. Making a folder is atomic, and thereby the claim to N.
+# range 10.N.0.0/16 of its own. A claim to N is a folder with its owner in it. Claims go with the machine's temporary
+# files; the networks that were made in the range stay.
 claims=/tmp/welkin-engine-ranges
 
+# Claims range $1; renaming is atomic, and fails where another claim is.
+claim() {
+  local new=$claims/.$$
+  mkdir -p "$new"
+  echo "$dir" > "$new/owner"
+  if [ ! -e "$claims/$1" ] && mv -T "$new" "$claims/$1" 2>/dev/null; then return 0; fi
+  rm -r "$new"
+  return 1
+}
+
+owns() { [ "$(cat "$claims/$1/owner" 2>/dev/null)" = "$dir" ]; }
+
 claim_range() {
-  [ -s "$dir/range" ] && [ -d "$claims/$(cat "$dir/range")" ] && return 0
-  mkdir -p "$claims"
   local n
+  if [ -s "$dir/range" ]; then
+    n=$(cat "$dir/range")
+    if owns "$n" || claim "$n"; then return 0; fi
+    echo "engine.sh: 10.$n.0.0/16, in which $dir has its networks, is another engine's by now; purge one of the two" >&2
+    exit 1
+  fi
   for n in $(seq 100 199); do
-    if [ -z "$(ip -4 route show root "10.$n.0.0/16")" ] && mkdir "$claims/$n" 2>/dev/null; then
+    if [ -z "$(ip -4 route show root "10.$n.0.0/16")" ] && claim "$n"; then
       echo "$n" > "$dir/range"
       return 0
     fi
@@ -133,14 +150,14 @@ is_monitor() {
   [ "$(cat "$1/comm" 2>/dev/null)" = conmon ] && grep -qszF "$dir/root/" "$1/cmdline"
 }
 
-# Monitors of what has ended: a container's goes by itself in a moment; a command's would stay for five minutes, to tell
-# an exit code that nobody will ask for any more. One with a child still has something to watch, or cleans up after it.
+# Monitors of commands that have ended would stay for five minutes, to tell an exit code that nobody will ask for any
+# more. One with a child still has something to watch. A container's goes by itself, once it has cleaned up.
 end_idle_monitors() {
   local parents process
   # A process that ends between the listing and the look makes grep fail.
   parents=$({ grep -hs '^PPid:' /proc/[0-9]*/status || true; } | cut -f2 | sort -u)
   for process in /proc/[0-9]*; do
-    if is_monitor "$process" && ! grep -qx "${process#/proc/}" <<<"$parents"; then
+    if is_monitor "$process" && grep -qszxFe --exec-process-spec "$process/cmdline" && ! grep -qx "${process#/proc/}" <<<"$parents"; then
       kill -9 "${process#/proc/}" 2>/dev/null || true
     fi
   done
@@ -196,7 +213,7 @@ case $action in
     awk -v dir="$dir/" -v short="$short/" 'index($5, dir) == 1 || index($5, short) == 1 {print length($5), $5}' \
       /proc/self/mountinfo | sort -rn | cut -d' ' -f2- |
       while read -r mount; do umount -l "$mount" 2>/dev/null || true; done
-    if [ -s "$dir/range" ]; then rmdir "$claims/$(cat "$dir/range")" 2>/dev/null || true; fi
+    if [ -s "$dir/range" ] && owns "$(cat "$dir/range")"; then rm -r "$claims/$(cat "$dir/range")"; fi
     rmdir "$claims" 2>/dev/null || true
     rm -rf "$dir" "$short"
     drop_idle_chains
