@@ -6,9 +6,10 @@
 //!                      welkin-client: proven answers   channel: a provider, over the peer channel
 //! ```
 //!
-//! Beside the context stand `money`, which says what an escrow account means to its owner, and `candidates`, which says
-//! who could run groups; `sending` is how a call is sent while somebody waits; beside the commands `sdl`, which reads files for several of them, and `dynamic`, which makes the
-//! trees of `tx` and `query` from the runtime's metadata.
+//! Beside the context stand `money`, which says what an escrow account means to its owner, `candidates`, which says who
+//! could run groups, and `sending` with `signals`: how a call is sent while somebody waits. Beside the commands stand
+//! `sdl`, which reads files for several of them, and `dynamic`, which makes the trees of `tx` and `query` from the
+//! runtime's metadata.
 //!
 //! Invariants: data goes to stdout and everything else to stderr; the exit code says what kind of failure it was
 //! ([`failure::code`]); every flag has a variable `WELKIN_*`; nothing is sent before its nonce is on the disk.

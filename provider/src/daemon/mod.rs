@@ -10,12 +10,13 @@
 //! The chain and the engine are the truth. What is kept beside them is the sealed manifests, the ports that tenants have,
 //! the highest height that was ever proven, and, for tenants to read, what their leases went through.
 
+pub mod bidding;
 pub mod book;
 pub mod health;
 pub mod journal;
 pub mod knock;
 pub mod look;
-pub mod market;
+
 mod quotes;
 pub mod reconcile;
 mod records;

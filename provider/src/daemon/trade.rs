@@ -18,9 +18,9 @@ use welkin_modules::matching::Resources;
 use welkin_modules::moment::Reason;
 use welkin_runtime::crypto::SigningKey;
 
+use super::bidding::{Bidder, Round, submit_each};
 use super::book::Live;
 use super::look::{Leases, Looker};
-use super::market::{Bidder, Round, submit_each};
 use super::{LOG, Watch};
 use crate::bid::{Ledger, Offering, PriceTable};
 use crate::ingress;
