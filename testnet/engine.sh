@@ -50,6 +50,15 @@ claim_range() {
   exit 1
 }
 
+# The most processes of a user that this shell may allow: containers count theirs by container, and without a number
+# Podman asks for one that not every machine grants.
+most_processes() {
+  local most
+  most=$(ulimit -Hu)
+  [ "$most" != unlimited ] || most=1048576
+  echo "$most:$most"
+}
+
 write_config() {
   mkdir -p "$dir"/{root,tmp,networks}
   install -d -m 0700 "$short" "$short/run"
@@ -65,7 +74,7 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 [containers]
 log_driver = "k8s-file"
-default_ulimits = ["nofile=1024:1024", "nproc=1000:1000"]
+default_ulimits = ["nofile=1024:1024", "nproc=$(most_processes)"]
 CONF
 }
 
@@ -182,6 +191,8 @@ case $action in
     if alive && answers; then echo "$short/api.sock"; exit 0; fi
     stop_service
     write_config
+    # Its monitors leave files where they are started.
+    cd "$dir"
     CONTAINERS_CONF=$dir/containers.conf setsid podman --root "$dir/root" --runroot "$short/run" --tmpdir "$dir/tmp" \
       --network-config-dir "$dir/networks" --log-level error system service --time=0 "unix://$short/api.sock" \
       </dev/null >>"$dir/service.log" 2>&1 &

@@ -13,7 +13,7 @@ use welkin_provider_api::channel::Quote;
 use welkin_runtime::{Address, Amount};
 
 use crate::channel::Phone;
-use crate::failure::Outcome;
+use crate::failure::{Outcome, code};
 use crate::output::one_line;
 
 /// Providers that are asked at the same time, at most.
@@ -156,6 +156,13 @@ impl Candidate {
         let answer = phone.quote(chain, &self.provider, groups.to_vec()).await;
         self.verdicts = match answer {
             Ok(quotes) => quotes.into_iter().map(Verdict::of_quote).collect(),
+            // It has heard, and would refuse the order as well.
+            Err(refusal) if refusal.code == code::REFUSED_BY_PROVIDER && !refusal.is_temporary => {
+                let groups = groups.iter();
+                groups
+                    .map(|_| Verdict::Cannot(vec![refusal.to_string()]))
+                    .collect()
+            }
             Err(failure) => {
                 let why = failure.to_string();
                 let verdicts = self.verdicts.into_iter();

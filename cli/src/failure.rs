@@ -87,9 +87,13 @@ impl fmt::Display for Failure {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Failure {
         let is_temporary = error.is_temporary();
+        let help = match error {
+            ClientError::Unreachable { .. } => "; --node or WELKIN_NODE names other servers",
+            _ => "",
+        };
         Failure {
             is_temporary,
-            ..Failure::new(error.exit_code(), error.to_string())
+            ..Failure::new(error.exit_code(), format!("{error}{help}"))
         }
     }
 }

@@ -126,6 +126,15 @@ fn is_watched() -> bool {
     std::io::stderr().is_terminal()
 }
 
+/// A word of a command line that can be copied into a shell.
+pub fn shell_word(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+,=".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", one_line(word).replace('\'', r"'\''")),
+    }
+}
+
 /// An amount for people: whole tokens with six places.
 pub fn tokens(uwlk: u64) -> String {
     format!("{}.{:06} wlk", uwlk / 1_000_000, uwlk % 1_000_000)
@@ -134,6 +143,17 @@ pub fn tokens(uwlk: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_of_a_command_survives_the_shell() {
+        for (word, expected) in [
+            ("a/b-1.yaml", "a/b-1.yaml"),
+            ("sp ace'$x.yaml", r"'sp ace'\''$x.yaml'"),
+            ("", "''"),
+        ] {
+            assert_eq!(shell_word(word), expected);
+        }
+    }
 
     #[test]
     fn what_others_wrote_cannot_steer_the_terminal() {

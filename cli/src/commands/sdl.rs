@@ -6,7 +6,7 @@ use std::path::Path;
 use welkin_client::Chain;
 use welkin_modules::deployment::types::Nonce;
 use welkin_provider_api::manifest::{Built, Commitment, build, commit, derive_salt};
-use welkin_provider_api::sdl::{self, Sdl, Strictness};
+use welkin_provider_api::sdl::{self, Sdl, Severity, Strictness};
 use welkin_runtime::Hash;
 use welkin_runtime::crypto::SigningKey;
 
@@ -33,8 +33,13 @@ pub fn read(path: &Path, strict: bool) -> Outcome<Source> {
         Strictness::Lenient
     };
     let sdl = sdl::parse(&path.display().to_string(), &bytes, strictness)?;
-    if !sdl.warnings.is_empty() {
-        say(sdl.warnings.to_string());
+    // What no manifest can be made of is an error for who makes one, and said there.
+    let mut remarks = sdl.warnings.clone();
+    remarks
+        .items
+        .retain(|one| one.severity == Severity::Warning);
+    if !remarks.is_empty() {
+        say(remarks.to_string());
     }
     let content = welkin_runtime::crypto::blake3_hash(&bytes);
     Ok(Source { sdl, content })

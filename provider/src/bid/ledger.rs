@@ -36,15 +36,6 @@ impl Ledger {
         self.reserved.insert(order, (why, needed));
     }
 
-    /// The same with so much less of everything.
-    #[must_use]
-    pub fn without(&self, taken: &Resources) -> Ledger {
-        Ledger {
-            capacity: self.capacity.minus(taken),
-            reserved: self.reserved.clone(),
-        }
-    }
-
     /// Whether anything is promised to this order.
     pub fn holds(&self, order: OrderId) -> bool {
         self.reserved.contains_key(&order)

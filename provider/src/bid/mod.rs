@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
-use welkin_modules::matching::{Mismatch, Resources, capacity_mismatches, provider_mismatches};
+use welkin_modules::matching::{Mismatch, capacity_mismatches, provider_mismatches};
 use welkin_modules::spec::{Attributes, Endpoint, EndpointKind, GroupSpec};
 use welkin_runtime::{Address, Amount};
 
@@ -104,26 +104,19 @@ pub fn decide(
     Decision::Pass(reasons)
 }
 
-/// What would be decided about the groups of one deployment if it were ordered now, each in its turn: what would be
-/// promised to one is not free for the next.
+/// What would be decided about each of these groups if it were ordered now, the others going to other providers.
 pub fn quote(
     groups: &[GroupSpec],
     offering: &Offering,
     ledger: &Ledger,
     prices: &PriceTable,
 ) -> Vec<Decision> {
-    let mut promised = Resources::default();
-    let mut decisions = Vec::with_capacity(groups.len());
-    for spec in groups {
+    let alone = |spec: &GroupSpec| {
         // A sum that overflows is no group that the chain takes; it pays as much as there can be.
         let maximum = spec.max_rate().unwrap_or(Amount(u64::MAX));
-        let decision = decide(spec, maximum, offering, &ledger.without(&promised), prices);
-        if let Decision::Bid(_) = decision {
-            promised = promised.plus(&Resources::needed(spec));
-        }
-        decisions.push(decision);
-    }
-    decisions
+        decide(spec, maximum, offering, ledger, prices)
+    };
+    groups.iter().map(alone).collect()
 }
 
 /// What containers on one machine cannot give, whatever the operator's attributes say.

@@ -18,7 +18,9 @@ pub const STEADY: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// How what is stopped ends: by SIGKILL, or SIGTERM.
-const STOPPED: [i64; 2] = [137, 143];
+const STOPPED: [i64; 2] = [KILLED, 143];
+/// Of a process that was killed.
+const KILLED: i64 = 137;
 /// After so long without an end the pauses begin anew.
 const RECOVERED: Duration = Duration::from_secs(600);
 
@@ -202,6 +204,11 @@ impl Health {
                     let cause = match out_of_memory {
                         true => format!(
                             "used more than its {} of memory and was ended",
+                            size(slot.memory_bytes)
+                        ),
+                        // Not every engine tells that it was for memory.
+                        false if code == KILLED => format!(
+                            "was killed (code {code}), as for using more than its {} of memory",
                             size(slot.memory_bytes)
                         ),
                         false => format!("ended with code {code}"),

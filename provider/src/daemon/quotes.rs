@@ -139,7 +139,7 @@ mod tests {
     #[tokio::test]
     async fn each_group_gets_a_rate_or_every_reason_in_words() {
         let (quotes, _trader) = quotes(Some(ledger()));
-        let groups = vec![group(1_000, 1_000_000), group(1_500, 1)];
+        let groups = vec![group(1_000, 1_000_000), group(2_500, 1)];
         let answer = quotes.quote(groups).await.unwrap();
         let asked = PriceTable::default().rate(&group(1_000, 1)).unwrap();
         assert_eq!(answer[0], Quote::Rate(asked));
@@ -147,8 +147,8 @@ mod tests {
             panic!("it would bid on what it does not have: {answer:?}");
         };
         let reasons = reasons.join("; ");
-        let dear = PriceTable::default().rate(&group(1_500, 1)).unwrap();
-        for words in ["1500 needed, 1000 free", &format!("would cost {dear}")] {
+        let dear = PriceTable::default().rate(&group(2_500, 1)).unwrap();
+        for words in ["2500 needed, 2000 free", &format!("would cost {dear}")] {
             assert!(reasons.contains(words), "{words:?} is not in {reasons:?}");
         }
     }

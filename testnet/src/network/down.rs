@@ -32,6 +32,7 @@ impl Down {
             say(format!("there is no network {}", self.place.name()));
             return Ok(());
         }
+        Network::check_is_at_home(&folder)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -46,9 +47,12 @@ impl Down {
             anyhow::Ok(())
         })?;
         let what = if self.purge {
-            "gone"
+            "gone".to_owned()
         } else {
-            "down; ./testnet/up.sh goes on with it"
+            format!(
+                "down; ./testnet/up.sh{} goes on with it",
+                self.place.flags()
+            )
         };
         say(format!("the network {} is {what}", self.place.name()));
         Ok(())

@@ -72,6 +72,14 @@ impl Place {
         Ok(absolute.join(self.name()))
     }
 
+    /// The flags that name it, as they were given: empty, or with a space before each.
+    pub fn flags(&self) -> String {
+        let name = self.name.iter().map(|name| format!(" --name {name}"));
+        let dir = self.dir.iter();
+        let dir = dir.map(|dir| format!(" --dir {}", dir.display()));
+        name.chain(dir).collect()
+    }
+
     /// The network's name.
     pub fn name(&self) -> &str {
         self.name.as_deref().unwrap_or("default")

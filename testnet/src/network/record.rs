@@ -110,18 +110,40 @@ impl Network {
     /// The file is damaged.
     pub fn read(folder: &Path) -> anyhow::Result<Option<Network>> {
         let path = Network::file(folder);
-        match std::fs::read_to_string(&path) {
-            Ok(text) => serde_json::from_str(&text).map(Some).with_context(|| {
+        match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).with_context(|| {
                 let name = folder.file_name().unwrap_or_default().to_string_lossy();
                 format!(
                     "{} is damaged or of another version; ./testnet/up.sh --name {name} --fresh \
-                     builds the network anew",
+                     builds the network anew, ./testnet/down.sh --name {name} --purge removes it",
                     path.display()
                 )
             }),
             Err(why) if why.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(why) => Err(why).with_context(|| format!("cannot read {}", path.display())),
         }
+    }
+
+    /// Makes sure that the record in this folder is not of a network that lives elsewhere, as in a copy of its folder:
+    /// whatever it names is that network's.
+    ///
+    /// # Errors
+    /// It is: where the network lives, and what to do.
+    pub fn check_is_at_home(folder: &Path) -> anyhow::Result<()> {
+        let Ok(Some(network)) = Network::read(folder) else {
+            return Ok(());
+        };
+        let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        anyhow::ensure!(
+            real(&network.folder) == real(folder) || !network.folder.exists(),
+            "{} is of the network {} in {}, of which this folder is a copy. Nothing was touched; remove the copy by hand: \
+             rm -r {}",
+            Network::file(folder).display(),
+            network.name,
+            network.folder.display(),
+            folder.display()
+        );
+        Ok(())
     }
 
     /// Writes the record; a crash leaves the old one or the new one.

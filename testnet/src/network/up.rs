@@ -59,6 +59,7 @@ impl Up {
     /// What could not be built, started or reached, and what to do.
     pub fn run(&self) -> anyhow::Result<()> {
         let folder = self.place.folder()?;
+        Network::check_is_at_home(&folder)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;

@@ -1,6 +1,6 @@
 //! Networks that are ended and go on, and networks side by side.
 
-use crate::harness::{Net, block_on, fetch, no_engine, output, until};
+use crate::harness::{Net, block_on, fetch, no_engine, output, program, until};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use std::process::Command;
 use std::time::Duration;
@@ -106,6 +106,23 @@ fn two_networks_live_side_by_side_and_one_outlives_the_other() {
     assert_eq!(one.containers(&one.provider()).len(), 2);
     assert_eq!(other.containers(&other.provider()).len(), 2);
     assert!(fetch(&url).is_some() && fetch(&elsewhere.urls[0]).is_some());
+
+    // A copy of a network's folder names what is another's.
+    let copy = other.dir.path().join("copy");
+    std::fs::create_dir(&copy).unwrap();
+    let record = |folder: &std::path::Path| folder.join("testnet.json");
+    std::fs::copy(record(&other.folder()), record(&copy)).unwrap();
+    let refused = Command::new(program())
+        .args(["down", "--purge", "--name", "copy", "--dir"])
+        .arg(other.dir.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("Nothing was touched"), "{said}");
+    assert!(copy.exists() && fetch(&elsewhere.urls[0]).is_some());
+    until_it_grows(&other);
+
     other.down(&["--purge"]);
     assert!(!other.folder().exists());
     assert_eq!(fetch(&elsewhere.urls[0]), None);

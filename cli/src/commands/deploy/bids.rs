@@ -246,7 +246,7 @@ impl Run {
             return;
         };
         auction.is_silence_said = true;
-        let file = self.wishes.file.display();
+        let file = self.wishes.file_word();
         let text = match (self.wishes.provider, others) {
             (Some(provider), 1..) => {
                 format!("{others} other(s) bid and {provider} did not; waiting on")

@@ -67,7 +67,7 @@ pub async fn run(context: &Context, options: Deploy) -> Outcome {
     let wishes = Wishes {
         file: options.file,
         content: source.content,
-        deposit: options.deposit.unwrap_or(DEPOSIT_UWLK),
+        deposit: options.deposit,
         bid_wait: options.bid_wait.map_or(BID_WAIT, Duration::from_secs),
         provider: options.provider,
         choose: options.choose,
@@ -110,7 +110,7 @@ async fn conclude(
     };
     // With wrong input nothing was sent, and the failure names what is in the way.
     if failure.code != code::USAGE {
-        run.say_what_exists();
+        run.say_what_exists(&failure);
     }
     Err(failure)
 }

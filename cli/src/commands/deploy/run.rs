@@ -20,14 +20,14 @@ use super::bids::{Auction, Survey};
 use super::steps::{
     Facts, Goal, GroupSeen, Leased, Obstacle, Ordered, Reaction, Seen, Setback, Step,
 };
-use super::{Deployed, intent};
+use super::{DEPOSIT_UWLK, Deployed, intent};
 use crate::channel::{Link, Phone};
 use crate::commands::sdl;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, code};
 use crate::http;
 use crate::money::{self, Standing, duration};
-use crate::output::{one_line, say, tokens};
+use crate::output::{one_line, say, shell_word, tokens};
 use crate::sending::SILENCE;
 
 /// How often something that changes with the blocks is looked at.
@@ -41,7 +41,7 @@ pub struct Wishes {
     /// The hash of its bytes.
     pub content: Hash,
     /// For escrow, in uwlk.
-    pub deposit: u64,
+    pub deposit: Option<u64>,
     /// How long bids are waited for.
     pub bid_wait: Duration,
     /// Whose bid is taken instead of the cheapest.
@@ -50,6 +50,13 @@ pub struct Wishes {
     pub choose: bool,
     /// How long all of it may take.
     pub limit: Duration,
+}
+
+impl Wishes {
+    /// The file, as a word of a command.
+    pub fn file_word(&self) -> String {
+        shell_word(&self.file.to_string_lossy())
+    }
 }
 
 /// One run.
@@ -78,6 +85,8 @@ pub struct Run {
     told: BTreeSet<String>,
     /// What was sent to the chain, while nobody knows yet what came of it.
     on_its_way: Option<&'static str>,
+    /// This run has sent an order.
+    has_ordered: bool,
     /// The bid that is being taken.
     taking: Option<BidId>,
     /// Bids that the chain refused to let us take, and why.
@@ -133,6 +142,7 @@ impl Run {
             held_up: None,
             told: BTreeSet::new(),
             on_its_way: None,
+            has_ordered: false,
             taking: None,
             refused_bids: BTreeMap::new(),
             _lock: lock,
@@ -315,13 +325,19 @@ impl Run {
         if let Some(found) = found.filter(|found| found.lives) {
             self.on_its_way = None;
             self.step(format!("deployment {} is there", found.id));
+            if let Some(deposit) = self.wishes.deposit.filter(|_| !self.has_ordered) {
+                let id = found.id;
+                self.tell(&format!(
+                    "its deposit was made with it; `welkin deployment deposit {id} {deposit}` adds to that"
+                ));
+            }
         }
         Ok(Seen::Deployment(found))
     }
 
     async fn create(&mut self, nonce: Nonce) -> Outcome<Seen> {
         self.check_that_somebody_could_run_it().await?;
-        let deposit = self.wishes.deposit;
+        let deposit = self.wishes.deposit.unwrap_or(DEPOSIT_UWLK);
         self.step(format!(
             "ordering {} group(s), {} into escrow",
             self.groups.len(),
@@ -335,6 +351,7 @@ impl Run {
             award: Award::Tenant,
         };
         let calls = vec![call::<Deployments>(&create)];
+        self.has_ordered = true;
         let sent = self.send("an order", calls).await;
         sent.map_err(money::deposit_refused)?;
         Ok(Seen::MayHaveChanged)
@@ -549,7 +566,7 @@ impl Run {
     }
 
     fn in_the_way(&self, obstacle: Obstacle) -> Failure {
-        let file = self.wishes.file.display();
+        let file = self.wishes.file_word();
         match obstacle {
             Obstacle::Ended => Failure::usage(format!(
                 "the deployment has ended meanwhile; `welkin deploy {file}` makes a new one"
@@ -575,8 +592,8 @@ impl Run {
     }
 
     /// Says what exists, and what it costs.
-    pub fn say_what_exists(&self) {
-        let file = self.wishes.file.display();
+    pub fn say_what_exists(&self, failure: &Failure) {
+        let file = self.wishes.file_word();
         if let Some(what) = self.on_its_way {
             say(format!(
                 "{what} was sent and may still get into a block; `welkin deploy {file}` finds it and continues"
@@ -600,9 +617,16 @@ impl Run {
             return;
         }
         let leases = self.facts.leases();
+        let next = match failure.code {
+            // The same once more would fail as it did.
+            code::REFUSED_BY_PROVIDER => format!(
+                "mend the file, then `welkin deployment update {deployment} {file}` replaces it"
+            ),
+            _ => format!("`welkin deploy {file}` continues"),
+        };
         say(format!(
-            "deployment {deployment} exists with {} lease(s) found so far, for {} an hour; `welkin deploy {file}` \
-             continues, `welkin deployment close {deployment}` ends it",
+            "deployment {deployment} exists with {} lease(s) found so far, for {} an hour; {next}, \
+             `welkin deployment close {deployment}` ends it",
             leases.len(),
             tokens(rate(&leases)),
         ));

@@ -26,7 +26,7 @@ pub async fn run(context: &Context, options: Update) -> Outcome {
     let wishes = Wishes {
         file: options.file,
         content: source.content,
-        deposit: 0,
+        deposit: None,
         bid_wait: options.bid_wait.map_or(BID_WAIT, Duration::from_secs),
         provider: None,
         choose: false,
@@ -118,7 +118,7 @@ impl Run {
             )));
         }
         if known.state != DeploymentState::Active {
-            let file = self.wishes.file.display();
+            let file = self.wishes.file_word();
             return Err(Failure::usage(format!(
                 "deployment {id} has ended; `welkin deploy {file}` makes a new one"
             )));
@@ -128,7 +128,7 @@ impl Run {
 
     /// What the providers would have to refuse is not committed to.
     fn check_groups(&self, id: DeploymentId, groups: &[Group]) -> Outcome {
-        let file = self.wishes.file.display();
+        let file = self.wishes.file_word();
         let has_same_names = groups.len() == self.groups.len()
             && groups
                 .iter()
