@@ -29,6 +29,9 @@ const SANDBOX_CAPABILITIES: [&str; 8] = [
 const MAX_PROCESSES: i64 = 512;
 /// Open files of one process.
 const MAX_OPEN_FILES: i64 = 1024;
+/// Processes of one user. The kernel counts them over all containers and the host itself, so this is no limit of a lease:
+/// it is out of the reach of a few, and lower than what Podman asks for by itself, which not every machine grants.
+const MAX_USER_PROCESSES: i64 = 30_000;
 /// Shared memory in a container, in bytes. It counts against its memory.
 const SHARED_MEMORY_BYTES: i64 = 64 * 1024 * 1024;
 /// One log file of a container.
@@ -232,9 +235,11 @@ fn host_config(
         security_opt: Some(vec!["no-new-privileges".to_owned()]),
         privileged: Some(false),
         publish_all_ports: Some(false),
-        // None of processes: the kernel counts those by user, over all containers and the host itself, so that one
-        // lease could keep the others from starting any. They are counted by container, above.
-        ulimits: Some(vec![ulimit("nofile", MAX_OPEN_FILES), ulimit("core", 0)]),
+        ulimits: Some(vec![
+            ulimit("nofile", MAX_OPEN_FILES),
+            ulimit("nproc", MAX_USER_PROCESSES),
+            ulimit("core", 0),
+        ]),
         // The daemon starts again what ends, with growing pauses; an engine would do it 40 times in a row.
         restart_policy: Some(RestartPolicy {
             name: Some(RestartPolicyNameEnum::NO),
