@@ -218,6 +218,42 @@ fn every_module_has_the_same_shape() {
     assert_none("after one module, all are known", offences);
 }
 
+/// What `up.sh` builds.
+const PROGRAMS: [&str; 4] = [
+    "welkin-node",
+    "welkin-provider",
+    "welkin-cli",
+    "welkin-testnet",
+];
+
+/// The packages that cargo would compile, each with its features.
+fn compiled(chosen: &[&str]) -> BTreeSet<String> {
+    let fixed = ["tree", "--locked", "--prefix", "none", "-f", "{p} {f}"];
+    let output = Command::new(env!("CARGO"))
+        .current_dir(root())
+        .args(fixed)
+        .args(chosen)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    // What is shown a second time is marked.
+    let lines = text.lines().map(|line| line.trim_end_matches(" (*)"));
+    lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn nothing_is_compiled_twice() {
+    let everything = compiled(&["--workspace", "-e", "all"]);
+    let named = PROGRAMS.iter().flat_map(|name| ["-p", name]);
+    let programs = compiled(&named.chain(["-e", "no-dev"]).collect::<Vec<_>>());
+    let offences = programs.difference(&everything).cloned().collect();
+    assert_none(
+        "up.sh and check.sh compile the same; put the features that are missing into testnet/Cargo.toml",
+        offences,
+    );
+}
+
 #[test]
 #[cfg(unix)]
 fn scripts_can_be_run() {
