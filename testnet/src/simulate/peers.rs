@@ -50,7 +50,9 @@ impl World {
     }
 
     fn receive(&mut self, from: usize, to: usize, message: &Gossip) -> Outcome {
-        if self.nodes[to].role == Role::Equivocator {
+        // Two of them would answer each other's answers without end.
+        let is_one_of_them = |node: usize| self.nodes[node].role == Role::Equivocator;
+        if is_one_of_them(to) && !is_one_of_them(from) {
             self.support(to, from, message);
         }
         let input = Input::Message {

@@ -194,17 +194,14 @@ impl World {
         }
     }
 
-    /// Makes records and signer's state durable, in either order, then hands the signature back.
+    /// Makes the records durable, then the signer's state, then hands the signature back.
     fn sign(&mut self, index: usize, request: SignRequest, wal_records: usize) -> Outcome {
         if self.nodes[index].role == Role::Equivocator {
             return self.sign_anything(index, &request);
         }
-        let wal_first = self.rng.chance(500);
-        if wal_first {
-            self.sync(index, wal_records);
-            if self.is_time_to_crash(index) {
-                return Ok(());
-            }
+        self.sync(index, wal_records);
+        if self.is_time_to_crash(index) {
+            return Ok(());
         }
         let input = match self.decide(index, &request) {
             Ok(Decision::Sign) => {
@@ -230,7 +227,6 @@ impl World {
         if self.is_time_to_crash(index) {
             return Ok(());
         }
-        self.sync(index, wal_records);
         self.handle(index, input)
     }
 

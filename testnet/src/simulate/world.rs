@@ -22,6 +22,8 @@ use welkin_runtime::crypto::SigningKey;
 const LEAST_HEIGHTS: u64 = 20;
 /// And so many after the last fault.
 const HEIGHTS_AFTER_HEALING: u64 = 3;
+/// A run has some thousand events.
+const MOST_EVENTS: u64 = 1_000_000;
 /// In virtual time, after healing.
 const TIME_AFTER_HEALING: u64 = 120_000 * MS;
 
@@ -170,6 +172,9 @@ impl World {
                 goal = goal.max(highest.unwrap_or(0) + HEIGHTS_AFTER_HEALING);
             }
             self.report.events += 1;
+            if self.report.events > MOST_EVENTS {
+                return Err(format!("it does not settle\n{}", self.describe_halt(goal)));
+            }
             self.happen(event)
                 .map_err(|why| format!("at {} ms: {why}", self.now / MS))?;
             let lowest = self
