@@ -234,9 +234,9 @@ fn compiled(chosen: &[&str]) -> BTreeSet<String> {
         .args(fixed)
         .args(chosen)
         .output()
-        .unwrap();
+        .expect("cargo runs: it runs this test");
     assert!(output.status.success(), "{output:?}");
-    let text = String::from_utf8(output.stdout).unwrap();
+    let text = String::from_utf8(output.stdout).expect("names of packages are text");
     // What is shown a second time is marked.
     let lines = text.lines().map(|line| line.trim_end_matches(" (*)"));
     lines.map(str::to_owned).collect()
