@@ -110,10 +110,21 @@ stop_service() {
   rm -f "$dir/pid" "$short/api.sock"
 }
 
+# Whether an engine of ours has a range: it may be about to make a network.
+other_engine() {
+  local owner
+  for owner in "$claims"/*/owner; do
+    if [ -d "$(cat "$owner" 2>/dev/null)" ]; then return 0; fi
+  done
+  return 1
+}
+
 # netavark's chains are shared by all engines of a machine and stay when its last network is gone. Where they carry no
-# network any more, they are taken away, and with them the tables that stand empty then. Networks that are purged at the
-# same time do this one after the other; what somebody else took away meanwhile is no failure.
+# network any more, they are taken away, and with them the tables that stand empty then: by the last engine, because
+# netavark makes the chains first and their rules a moment later, and fails where the chains went meanwhile. Networks that
+# are purged at the same time do this one after the other; what somebody else took away meanwhile is no failure.
 drop_idle_chains() {
+  if other_engine; then return 0; fi
   command -v nft >/dev/null && nft list chain ip nat NETAVARK-HOSTPORT-DNAT >/dev/null 2>&1 || return 0
   local rule interface used table chain handle
   exec {lock}</tmp
