@@ -14,6 +14,11 @@ dir=$(cd "$dir" && pwd)
 # A Unix socket's path is at most 107 bytes and Podman's `runroot` at most 50, a work tree's path may be longer: both lie
 # in a short folder.
 short=/tmp/welkin-engine-$(printf %s "$dir" | sha256sum | cut -c1-12)
+# netavark's chains are the machine's, not one engine's: it looks whether they are there, and then makes them. Whoever
+# changes them holds this lock, each engine's netavark too.
+chains_lock=/tmp
+# Where distributions and builds put Podman's helpers.
+helpers="/usr/local/libexec/podman /usr/local/lib/podman /usr/libexec/podman /usr/lib/podman"
 
 # Engines do not see each other's networks while these have no running container, so each takes its addresses from a
 # range 10.N.0.0/16 of its own. A claim to N is a folder with its owner in it. Claims go with the machine's temporary
@@ -50,16 +55,33 @@ claim_range() {
   exit 1
 }
 
+# Podman finds this netavark first. The lock stays with `flock`: a name server that netavark starts lives longer.
+write_netavark() {
+  local folder
+  mkdir -p "$dir/helpers"
+  for folder in $helpers; do
+    if [ -x "$folder/netavark" ]; then
+      printf '#!/bin/sh\nexec flock --close --wait 60 %s %s "$@"\n' "$chains_lock" "$folder/netavark" > "$dir/helpers/netavark"
+      chmod +x "$dir/helpers/netavark"
+      return 0
+    fi
+  done
+  echo "engine.sh: netavark is in none of $helpers; install it: apt-get install netavark aardvark-dns" >&2
+  exit 1
+}
+
 write_config() {
   mkdir -p "$dir"/{root,tmp,networks}
   install -d -m 0700 "$short" "$short/run"
   claim_range
+  write_netavark
   cat > "$dir/containers.conf" <<CONF
 [network]
 network_backend = "netavark"
 network_config_dir = "$dir/networks"
 default_subnet_pools = [{ base = "10.$(cat "$dir/range").0.0/16", size = 24 }]
 [engine]
+helper_binaries_dir = ["$dir/helpers"$(printf ', "%s"' $helpers)]
 runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
@@ -110,46 +132,69 @@ stop_service() {
   rm -f "$dir/pid" "$short/api.sock"
 }
 
-# Whether an engine of ours has a range: it may be about to make a network.
-other_engine() {
-  local owner
-  for owner in "$claims"/*/owner; do
-    if [ -d "$(cat "$owner" 2>/dev/null)" ]; then return 0; fi
-  done
-  return 1
+# Runs a command while nobody else changes netavark's chains.
+with_chains_locked() {
+  (
+    flock --wait 60 "$lock" || echo "engine.sh: somebody holds the lock on $chains_lock; going on without" >&2
+    "$@"
+  ) {lock}<"$chains_lock"
 }
 
-# netavark's chains are shared by all engines of a machine and stay when its last network is gone. Where they carry no
-# network any more, they are taken away, and with them the tables that stand empty then: by the last engine, because
-# netavark makes the chains first and their rules a moment later, and fails where the chains went meanwhile. Networks that
-# are purged at the same time do this one after the other; what somebody else took away meanwhile is no failure.
+# The rules of netavark's chains in table $1, those that jump there too, as `iptables-save` writes them.
+chain_rules() { iptables-save -t "$1" 2>/dev/null | grep -E '^-A .*NETAVARK' || true; }
+
+# Deletes those of the rules of table $1 that match the pattern $2, all or none.
+delete_rules() {
+  local rules
+  rules=$(chain_rules "$1" | grep -E -- "$2" | sed 's/^-A/-D/' || true)
+  if [ -n "$rules" ]; then printf '*%s\n%s\nCOMMIT\n' "$1" "$rules" | iptables-restore --noflush || true; fi
+}
+
+# What netavark made for this engine and left: where it fails half-way, or is killed, it takes nothing away again.
+drop_own_networks() {
+  local bridge pattern chain
+  pattern=" 10\.$(cat "$dir/range" 2>/dev/null || echo none)\.[0-9]+\.[0-9]+(/[0-9]+)? "
+  for bridge in $({ grep -ohE '"network_interface": *"[^"]+"' "$dir"/networks/*.json 2>/dev/null || true; } | cut -d'"' -f4); do
+    ip link delete "$bridge" 2>/dev/null || true
+    pattern+="| $bridge "
+  done
+  command -v iptables-save >/dev/null || return 0
+  delete_rules filter "$pattern"
+  delete_rules nat "$pattern"
+  # The chain of a network, or of a container's ports, to which nothing leads any more.
+  for chain in $(netavark_chains nat | grep -vE '^NETAVARK-HOSTPORT-' || true); do
+    if [ -z "$(chain_rules nat | grep -E -- "-j $chain\$" || true)" ]; then
+      iptables -t nat -F "$chain" && iptables -t nat -X "$chain" || true
+    fi
+  done
+}
+
+# netavark's chains stay when its last network is gone. Where they carry no network any more, they are taken away, and
+# with them the tables that stand empty then.
 drop_idle_chains() {
-  if other_engine; then return 0; fi
   command -v nft >/dev/null && nft list chain ip nat NETAVARK-HOSTPORT-DNAT >/dev/null 2>&1 || return 0
   local rule interface used table chain handle
-  exec {lock}</tmp
-  flock --wait 30 "$lock" || true
   # It forgets rules of networks whose engine was killed: those of interfaces that are gone.
-  { iptables-save 2>/dev/null | grep -E '^-A NETAVARK_ISOLATION' || true; } | while read -r rule; do
+  chain_rules filter | { grep -E '^-A NETAVARK_ISOLATION' || true; } | while read -r rule; do
     interface=$(grep -oE -- '-[io] [^ ]+' <<<"$rule" | head -n 1 | cut -d' ' -f2 || true)
     # shellcheck disable=SC2086 -- the rule's words are the command's arguments
     if [ -n "$interface" ] && [ ! -e "/sys/class/net/$interface" ]; then iptables -D ${rule#-A } || true; fi
   done
   # Not `grep -q` behind a pipe: it ends at the first line, and the writer's broken pipe would say that there was none.
   used='^-A (NETAVARK_FORWARD|NETAVARK_ISOLATION|NETAVARK-[0-9A-F]{4,}|NETAVARK-HOSTPORT-DNAT)'
-  if [ -n "$(iptables-save 2>/dev/null | grep -E "$used" || true)" ]; then return 0; fi
+  if [ -n "$({ chain_rules filter; chain_rules nat; } | grep -E "$used" || true)" ]; then return 0; fi
   for table in filter nat; do
     { nft -a list table ip "$table" 2>/dev/null || true; } |
       awk '/chain /{chain=$2} /jump NETAVARK/{print chain, $NF}' |
       while read -r chain handle; do nft delete rule ip "$table" "$chain" handle "$handle" || true; done
-    for chain in $(idle_chains "$table"); do nft flush chain ip "$table" "$chain" || true; done
-    for chain in $(idle_chains "$table"); do nft delete chain ip "$table" "$chain" || true; done
+    for chain in $(netavark_chains "$table"); do nft flush chain ip "$table" "$chain" || true; done
+    for chain in $(netavark_chains "$table"); do nft delete chain ip "$table" "$chain" || true; done
     # A table that holds nothing but base chains without rules and with an accepting policy has no effect.
     if [ -z "$(more_than_base_chains "$table")" ]; then nft delete table ip "$table" 2>/dev/null || true; fi
   done
 }
 
-idle_chains() { { nft list table ip "$1" 2>/dev/null || true; } | awk '/chain NETAVARK/{print $2}'; }
+netavark_chains() { { nft list table ip "$1" 2>/dev/null || true; } | awk '/chain NETAVARK/{print $2}'; }
 
 more_than_base_chains() {
   { nft list table ip "$1" 2>/dev/null || true; } |
@@ -226,10 +271,11 @@ case $action in
     awk -v dir="$dir/" -v short="$short/" 'index($5, dir) == 1 || index($5, short) == 1 {print length($5), $5}' \
       /proc/self/mountinfo | sort -rn | cut -d' ' -f2- |
       while read -r mount; do umount -l "$mount" 2>/dev/null || true; done
+    if [ -e "$dir/containers.conf" ]; then with_chains_locked drop_own_networks; fi
     if [ -s "$dir/range" ] && owns "$(cat "$dir/range")"; then rm -r "$claims/$(cat "$dir/range")"; fi
     rmdir "$claims" 2>/dev/null || true
     rm -rf "$dir" "$short"
-    drop_idle_chains
+    with_chains_locked drop_idle_chains
     for group in /sys/fs/cgroup/*/libpod_parent /sys/fs/cgroup/libpod_parent; do
       find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
     done

@@ -2,6 +2,7 @@
 
 use super::ports::{self, Ports};
 use super::record::{Account, Faucet, Network, Provider, Validator};
+use super::shell_word;
 use anyhow::Context;
 use serde::Serialize;
 use serde_json::Value;
@@ -380,21 +381,20 @@ impl Variables {
 
 /// `env.sh`.
 fn environment(network: &Network, password: &str) -> String {
-    let quoted = |value: &str| value.replace('\'', r"'\''");
     let mut text = format!(
         "# Sourced, this makes `welkin` speak to the network {} as alice.\n",
         network.name
     );
     for (name, value) in Variables::of(network, password).0 {
-        text.push_str(&format!("export {name}='{}'\n", quoted(&value)));
+        text.push_str(&format!("export {name}={}\n", shell_word(&value)));
     }
     let binaries = std::env::current_exe()
         .ok()
         .and_then(|own| own.parent().map(PathBuf::from));
     if let Some(binaries) = binaries {
         text.push_str(&format!(
-            "export PATH='{}':\"$PATH\"\n",
-            quoted(&binaries.display().to_string())
+            "export PATH={}:\"$PATH\"\n",
+            shell_word(&binaries.display().to_string())
         ));
     }
     text

@@ -76,13 +76,22 @@ impl Place {
     pub fn flags(&self) -> String {
         let name = self.name.iter().map(|name| format!(" --name {name}"));
         let dir = self.dir.iter();
-        let dir = dir.map(|dir| format!(" --dir {}", dir.display()));
+        let dir = dir.map(|dir| format!(" --dir {}", shell_word(&dir.display().to_string())));
         name.chain(dir).collect()
     }
 
     /// The network's name.
     pub fn name(&self) -> &str {
         self.name.as_deref().unwrap_or("default")
+    }
+}
+
+/// `text` as one word of a shell command.
+pub fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+,=".contains(c);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
     }
 }
 
@@ -115,4 +124,26 @@ pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
 /// Says something to the person at the terminal, on stderr.
 pub fn say(text: impl AsRef<str>) {
     eprintln!("{}", text.as_ref());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_names_itself_in_words_of_a_shell() {
+        let place = |name: Option<&str>, dir: Option<&str>| Place {
+            name: name.map(str::to_owned),
+            dir: dir.map(PathBuf::from),
+        };
+        assert_eq!(place(None, None).flags(), "");
+        assert_eq!(
+            place(Some("a"), Some("/tmp/b")).flags(),
+            " --name a --dir /tmp/b"
+        );
+        assert_eq!(
+            place(None, Some("my nets/it's")).flags(),
+            r" --dir 'my nets/it'\''s'"
+        );
+    }
 }

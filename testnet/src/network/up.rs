@@ -5,7 +5,7 @@ use super::lock::FolderLock;
 use super::ports::Listener;
 use super::process::{Start, strays};
 use super::record::{FAUCET, Network, ingress_of};
-use super::{Place, demo, down, engine, ports, ready, say};
+use super::{Place, demo, down, engine, ports, ready, say, shell_word};
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 use std::ops::RangeInclusive;
@@ -317,10 +317,8 @@ fn summary(network: &Network) -> String {
 
 /// What to type next.
 fn next_commands(network: &Network) -> String {
-    let folder = network.folder.display();
+    let variables = network.folder.join("env.sh");
     let app = super::sources().join("apps/hello/hello.yaml");
-    format!(
-        "\nnext:\n  . {folder}/env.sh\n  welkin deploy {}\n  welkin deployment list\n",
-        app.display()
-    )
+    let [variables, app] = [variables, app].map(|path| shell_word(&path.display().to_string()));
+    format!("\nnext:\n  . {variables}\n  welkin deploy {app}\n  welkin deployment list\n")
 }

@@ -128,6 +128,34 @@ pub(super) fn refusal(status: u16, message: String) -> BackendError {
     }
 }
 
+/// What engines say of a container whose command is none; the first two are Podman's, the others Docker's.
+const NO_COMMAND: [&str; 4] = [
+    "command that was not found",
+    "oci permission denied",
+    "executable file not found",
+    "exec: permission denied",
+];
+
+/// Why a service's container did not start. Only what its image lacks is the tenant's to change: what else there is (its
+/// network, its control group, the disk) may be there the next time.
+pub(super) fn not_started(service: &str, cause: BackendError) -> BackendError {
+    let (message, is_final) = match cause {
+        BackendError::Unreachable(_) => return cause,
+        BackendError::Refused(message) => (message, true),
+        BackendError::Engine(message) | BackendError::Missing(message) => {
+            let said = message.to_lowercase();
+            let is_final = NO_COMMAND.iter().any(|words| said.contains(words));
+            (message, is_final)
+        }
+    };
+    let text = format!("the service {service} does not start: {message}");
+    if is_final {
+        BackendError::Refused(text)
+    } else {
+        BackendError::Engine(text)
+    }
+}
+
 /// What an error of the API means for the daemon.
 pub(super) fn error(error: ApiError) -> BackendError {
     match error {
@@ -143,5 +171,55 @@ pub(super) fn error(error: ApiError) -> BackendError {
         | ApiError::IOError { .. }
         | ApiError::RequestTimeoutError => BackendError::Unreachable(error.to_string()),
         other => BackendError::Engine(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_that_fails_is_final_only_for_what_the_image_lacks() {
+        let failed =
+            |status, message: &str| not_started("web", refusal(status, message.to_owned()));
+        for (status, last) in [
+            (
+                500,
+                "runc: runc create failed: unable to start container process: exec: \"/x\": stat /x: no such file or \
+                 directory: OCI runtime attempted to invoke a command that was not found",
+            ),
+            (
+                500,
+                "runc: runc create failed: exec: \"/etc\": is a directory: OCI permission denied",
+            ),
+            (
+                400,
+                "failed to create task: exec: \"x\": executable file not found in $PATH",
+            ),
+        ] {
+            let BackendError::Refused(text) = failed(status, last) else {
+                panic!("{last}");
+            };
+            assert!(
+                text.starts_with("the service web does not start: "),
+                "{text}"
+            );
+        }
+        for passing in [
+            "netavark: code: 1, msg: iptables: Chain already exists.",
+            "failed to set up container networking: driver failed programming external connectivity",
+            "write /sys/fs/cgroup/pids/x/cgroup.procs: no space left on device",
+        ] {
+            assert!(
+                matches!(failed(500, passing), BackendError::Engine(_)),
+                "{passing}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_engine_that_does_not_answer_says_nothing_of_the_service() {
+        let silent = silent(Duration::from_secs(1));
+        assert_eq!(not_started("web", silent.clone()), silent);
     }
 }

@@ -212,14 +212,7 @@ impl ContainerBackend {
             .map_err(error)?;
         if let Err(cause) = self.engine.api.start_container(&made.id, None).await {
             let _ = self.remove_container(&made.id).await;
-            let cause = error(cause);
-            return Err(match cause {
-                BackendError::Unreachable(_) => cause,
-                other => BackendError::Refused(format!(
-                    "the service {} does not start: {other}",
-                    service.name
-                )),
-            });
+            return Err(engine::not_started(&service.name, error(cause)));
         }
         tracing::info!(
             target: LOG, lease = %lease.key.lease, service = %service.name, replica, "started a container"
