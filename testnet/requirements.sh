@@ -52,3 +52,12 @@ require_rust() {
   if ! command -v cargo >/dev/null && [ -x "$HOME/.cargo/bin/cargo" ]; then PATH=$HOME/.cargo/bin:$PATH; fi
   command -v cargo >/dev/null || { echo "Rust 1.90 or newer is missing; install it from https://rustup.rs" >&2; return 1; }
 }
+
+# What a Kubernetes cluster of our own needs beside Go: what runc's seccomp filters are compiled with, the plugins that
+# give pods their addresses, and what Kubernetes and Calico call.
+kubernetes_requirements() {
+  missing_packages cc=gcc pkg-config=pkg-config nft=nftables iptables=iptables ipset=ipset ip=iproute2 nsenter=util-linux \
+    patch=patch curl=curl
+  [ -e /usr/include/seccomp.h ] || echo libseccomp-dev
+  [ -x /usr/lib/cni/host-local ] || echo containernetworking-plugins
+}

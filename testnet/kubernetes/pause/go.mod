@@ -1,0 +1,3 @@
+module welkin.local/pause
+
+go 1.24.0
