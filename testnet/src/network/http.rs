@@ -99,6 +99,21 @@ pub async fn over_tcp(method: &str, url: &str, body: Bytes) -> anyhow::Result<An
     send(stream, request).await
 }
 
+/// Asks for `/PATH` on an address.
+///
+/// # Errors
+/// Nothing listens, or the answer takes too long.
+pub async fn get(address: SocketAddr, path: &str) -> anyhow::Result<Answer> {
+    let stream = TcpStream::connect(address)
+        .await
+        .with_context(|| format!("nothing listens on {address}"))?;
+    let request = Request::builder()
+        .uri(format!("/{path}"))
+        .header("host", address.to_string())
+        .body(Full::new(Bytes::new()))?;
+    send(stream, request).await
+}
+
 async fn send(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<Full<Bytes>>,

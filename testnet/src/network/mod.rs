@@ -12,11 +12,12 @@
 //! go by, so a run that was cut off anywhere is continued by the next one.
 //!
 //! Invariants: one process at a time changes a folder (`lock`); a process is told from a later one of the same number by
-//! its start time; two networks never share a port (`ports`).
+//! its start time; two networks never share a port (`ports`, by `claims`).
 //!
 //! Not here: what a node, a provider or the command line does. They are run as their own binaries.
 
 pub mod build;
+pub mod claims;
 pub mod demo;
 pub mod down;
 pub mod engine;

@@ -1,16 +1,16 @@
 //! Which network has which ports.
 //!
-//! The network `default` has the usual ones where they are free; every other one a block of its own. A claim is a file
-//! that names the network's folder, so that two networks that are built at once do not take the same block, and a
-//! network that is down keeps its own. Claims of folders that are gone count no more. Another program may take a port of
-//! a network that is down, so they are looked at again before it is started.
+//! The network `default` has the usual ones where they are free; every other one a block of its own. Blocks are claimed.
+//! Another program may take a port of a network that is down, so they are looked at again before it is started.
 
-use super::lock::FolderLock;
+use super::claims;
 use super::process::pids;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
+
+pub use claims::release;
 
 /// Blocks lie below the range from which Linux takes ports for outgoing connections (32768 to 60999).
 const FIRST: u16 = 12_000;
@@ -220,10 +220,7 @@ impl Ports {
 
 /// The folder of claims of this user.
 pub fn claims() -> PathBuf {
-    std::env::temp_dir().join(format!(
-        "welkin-testnet-ports-{}",
-        rustix::process::getuid().as_raw()
-    ))
+    claims::folder_of("ports")
 }
 
 /// Takes ports for a network that is to be built in `folder`; those that it has already, if they are free.
@@ -231,62 +228,18 @@ pub fn claims() -> PathBuf {
 /// # Errors
 /// All are taken.
 pub fn claim(claims: &Path, folder: &Path) -> anyhow::Result<Ports> {
-    let _lock = FolderLock::acquire(claims)?;
     let usual = folder
         .file_name()
         .is_some_and(|name| name == "default")
         .then_some(Ports::Usual);
     let blocks = (0..BLOCKS).map(|number| Ports::Block(FIRST + BLOCK * number));
     let candidates: Vec<Ports> = usual.into_iter().chain(blocks).collect();
-    let owner = |ports: Ports| {
-        std::fs::read_to_string(claims.join(ports.file()))
-            .ok()
-            .map(PathBuf::from)
-    };
-    let is_own = |ports: &&Ports| owner(**ports).as_deref() == Some(folder);
-    if let Some(own) = candidates.iter().find(is_own) {
-        if own.are_free() {
-            return Ok(*own);
-        }
-        std::fs::remove_file(claims.join(own.file()))?;
-    }
-    for ports in candidates {
-        let taken = owner(ports).is_some_and(|owner| owner.exists());
-        if taken || !ports.are_free() {
-            continue;
-        }
-        let path = claims.join(ports.file());
-        std::fs::write(&path, folder.as_os_str().as_encoded_bytes())
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        return Ok(ports);
-    }
-    bail!(
-        "all blocks of ports from {FIRST} on are taken; see {}",
-        claims.display()
-    )
-}
-
-/// Gives the network's ports back; the last one takes the folder of claims with it.
-///
-/// # Errors
-/// The disk refuses.
-pub fn release(claims: &Path, folder: &Path) -> anyhow::Result<()> {
-    if !claims.exists() {
-        return Ok(());
-    }
-    let _lock = FolderLock::acquire(claims)?;
-    let mut others = 0;
-    for entry in std::fs::read_dir(claims)? {
-        let path = entry?.path();
-        match std::fs::read_to_string(&path) {
-            Ok(owner) if Path::new(&owner) == folder => std::fs::remove_file(&path)?,
-            _ => others += 1,
-        }
-    }
-    if others == 0 {
-        std::fs::remove_dir(claims)?;
-    }
-    Ok(())
+    claims::claim(claims, folder, &candidates, Ports::file, Ports::are_free)?.with_context(|| {
+        format!(
+            "all blocks of ports from {FIRST} on are taken; see {}",
+            claims.display()
+        )
+    })
 }
 
 #[cfg(test)]

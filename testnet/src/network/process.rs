@@ -73,6 +73,12 @@ impl Start {
 }
 
 impl Process {
+    /// The process that has this number now, if there is one.
+    pub fn of_pid(pid: i32) -> Option<Process> {
+        let (started, _) = stat(pid)?;
+        Some(Process { pid, started })
+    }
+
     /// Whether it runs.
     pub fn is_alive(self) -> bool {
         stat(self.pid)
@@ -186,15 +192,7 @@ pub fn strays(folder: &Path) -> Vec<Process> {
         );
         is_ours && words.any(|word| word.starts_with(folder))
     };
-    pids()
-        .filter(of_ours)
-        .filter_map(|pid| {
-            Some(Process {
-                pid,
-                started: stat(pid)?.0,
-            })
-        })
-        .collect()
+    pids().filter(of_ours).filter_map(Process::of_pid).collect()
 }
 
 /// The numbers of all processes.
