@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   up.sh, down.sh ──> network: build the folder ─> start welkind, the faucet, an engine, providers ─> wait until ready
+//!   cluster.sh ──────> cluster: Kubernetes from our own build: certificates, namespaces, programs ─> nodes ready
 //!   bench.sh ────────> bench:   bring networks up, load them, print figures beside a peer's
 //!   check.sh ────────> tests/:  tidy (house rules), processes (networks from outside), planted_bugs
 //!           └────────> simulate: consensus machines, faults and clocks from a seed; the same run for the same seed
@@ -16,5 +17,6 @@
 //! Not here: what the processes do. The simulator drives the machine of `node/consensus` and none of the node around it.
 
 pub mod bench;
+pub mod cluster;
 pub mod network;
 pub mod simulate;

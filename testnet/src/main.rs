@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use structopt::StructOpt;
 use welkin_testnet::bench::Bench;
+use welkin_testnet::cluster::{ClusterCommand, Forward};
 use welkin_testnet::network::{Down, FaucetCommand, Up};
 use welkin_testnet::simulate::Simulate;
 
@@ -19,6 +20,10 @@ enum Command {
     Down(Down),
     /// Runs the faucet of a network; `up` does this
     Faucet(FaucetCommand),
+    /// Builds, runs and ends Kubernetes clusters of this machine
+    Cluster(ClusterCommand),
+    /// Leads ports of this machine to a cluster; `cluster up` does this
+    Forward(Forward),
     /// Measures this build on this machine, and prints the figures
     Bench(Bench),
 }
@@ -36,6 +41,8 @@ fn main() -> ExitCode {
         Command::Up(up) => report(up.run()),
         Command::Down(down) => report(down.run()),
         Command::Faucet(faucet) => report(faucet.run()),
+        Command::Forward(forward) => report(forward.run()),
+        Command::Cluster(command) => report(command.run()),
         Command::Bench(bench) => report(bench.run()),
     };
     if passed {
@@ -107,6 +114,8 @@ mod tests {
             ("down", "Ends a network"),
             ("bench", "Measures this build"),
             ("faucet", "Runs the faucet"),
+            ("cluster", "Builds, runs and ends"),
+            ("forward", "Leads ports"),
             ("simulate", "Runs the consensus machine"),
         ] {
             let help = answer(&[command, "--help"]).message;
