@@ -3,7 +3,7 @@
 use super::record::Cluster;
 use super::{claim, folder_of, groups, host, require_root};
 use crate::network::lock::FolderLock;
-use crate::network::process::{Process, kill_all, stop_all};
+use crate::network::process::{Process, kill_all, stop_all, strays};
 use crate::network::{Place, claims, say};
 use anyhow::Context;
 use std::path::{Path, PathBuf};
@@ -92,19 +92,25 @@ fn pods(cluster: &Cluster) -> Vec<Process> {
 pub fn end_strays(cluster: &Cluster) -> anyhow::Result<()> {
     let known: Vec<Process> = cluster.processes.values().copied().collect();
     let programs = groups::processes(&host::group_of_programs(cluster.layout()));
-    let is_stray = |process: &Process| {
-        let program = std::fs::read_link(format!("/proc/{}/exe", process.pid));
-        let name = program
-            .ok()
-            .and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
-        let is_main = name.is_some_and(|name| {
-            ["control-plane", "containerd", "calico", "contour", "envoy"].contains(&name.as_str())
-        });
-        // A program that a known one started a moment ago, such as Calico's plugin, is none.
-        is_main && !known.contains(process) && parent(process.pid).is_none_or(|parent| parent == 1)
+    let is_stray = |process: &&Process| {
+        // A program that one of the others started, such as Calico's plugin, is none.
+        let is_child = parent(process.pid)
+            .is_some_and(|parent| programs.iter().any(|other| other.pid == parent));
+        is_program(process.pid) && !is_child
     };
-    let strays: Vec<Process> = programs.into_iter().filter(is_stray).collect();
-    kill_all("programs that nobody wrote down to end", &strays)
+    let mut left: Vec<Process> = programs.iter().filter(is_stray).copied().collect();
+    left.extend(strays(&cluster.folder));
+    left.retain(|process| !known.contains(process));
+    kill_all("programs that nobody wrote down to end", &left)
+}
+
+/// Whether it is one of those that `up` starts, not a shim that holds a pod.
+fn is_program(pid: i32) -> bool {
+    let program = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+    let name = program.file_name().unwrap_or_default();
+    ["control-plane", "containerd", "calico", "contour", "envoy"]
+        .iter()
+        .any(|known| name == *known)
 }
 
 fn parent(pid: i32) -> Option<i32> {
@@ -135,7 +141,9 @@ pub fn purge(folder: &Path) -> anyhow::Result<()> {
         let kubelets = named(&cluster, |name| name.ends_with("-kubelet"));
         kill_all("the kubelets to end", &kubelets)?;
         // Their files go as well, so nobody needs time to put them in order.
-        kill_all("the cluster's programs to end", &named(&cluster, |_| true))?;
+        let mut others = named(&cluster, |_| true);
+        others.extend(strays(folder));
+        kill_all("the cluster's programs to end", &others)?;
         host::remove(&cluster)?;
     }
     std::fs::remove_dir_all(folder)

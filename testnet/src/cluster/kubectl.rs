@@ -40,25 +40,21 @@ pub async fn json(cluster: &Cluster, arguments: &[&str]) -> anyhow::Result<Value
     serde_json::from_str(&text).context("kubectl printed no JSON")
 }
 
-/// Makes the objects in files and folders be as they stand there.
+/// Makes the objects in a file, or in the files of a folder, be as they stand there.
 ///
 /// # Errors
 /// One is refused: why.
-pub async fn apply(cluster: &Cluster, files: &[&Path]) -> anyhow::Result<()> {
-    let files: Vec<String> = files
-        .iter()
-        .map(|file| file.display().to_string())
-        .collect();
-    let mut arguments = vec![
+pub async fn apply(cluster: &Cluster, path: &Path) -> anyhow::Result<()> {
+    let path = path.display().to_string();
+    let arguments = [
         "apply",
         "--server-side",
         "--force-conflicts",
         "--field-manager=welkin-testnet",
         // The API server does that itself.
         "--validate=false",
+        "-f",
+        &path,
     ];
-    for file in &files {
-        arguments.extend(["-f", file]);
-    }
     run(cluster, &arguments).await.map(|_| ())
 }

@@ -18,6 +18,10 @@ pub const HEALTH_ETCD: u16 = 2_381;
 pub const HEALTH_ENVOY: u16 = 8_002;
 /// Where Contour tells Envoy what to do.
 pub const XDS: u16 = 8_001;
+/// Where volumes are, in the control plane's folder.
+pub const LOCAL_PATH_CONFIG: &str = "local-path.json";
+/// The pod that makes a volume's folder on a node.
+pub const LOCAL_PATH_POD: &str = "local-path-pod.json";
 /// A node's mount namespace, in its folder.
 pub const MOUNTS: &str = "mounts";
 /// What Envoy is started with, in the control plane's folder.
@@ -138,6 +142,7 @@ fn control_plane(layout: Layout, paths: &Paths) -> Vec<Program> {
         scheduler(paths),
         contour(paths),
         envoy(paths),
+        local_path(paths),
     ]
 }
 
@@ -223,6 +228,9 @@ fn controllers(paths: &Paths) -> Program {
             paths.pki("service-accounts.key"),
         ),
         ("use-service-account-credentials", "true".to_owned()),
+        // Each of its controllers asks for credentials when it starts, and would wait for its turn.
+        ("kube-api-qps", "200".to_owned()),
+        ("kube-api-burst", "400".to_owned()),
         ("leader-elect", "false".to_owned()),
         // A lost node's pods are to be elsewhere within a minute.
         ("node-monitor-grace-period", "15s".to_owned()),
@@ -274,6 +282,26 @@ fn contour(paths: &Paths) -> Program {
     let words = ["serve", "--insecure", "--disable-leader-election"].map(str::to_owned);
     let arguments = words.into_iter().chain(flags).collect();
     Program::new(Member::Control, "contour", "contour", arguments)
+}
+
+/// Makes volumes of nodes' folders.
+fn local_path(paths: &Paths) -> Program {
+    let arguments = [
+        "start",
+        "--kubeconfig",
+        &paths.pki("local-path.kubeconfig"),
+        "--config",
+        &paths.own(LOCAL_PATH_CONFIG),
+        "--helper-pod-file",
+        &paths.own(LOCAL_PATH_POD),
+        "--namespace",
+        "local-path-storage",
+        "--service-account-name",
+        "default",
+    ];
+    let arguments = arguments.map(str::to_owned).to_vec();
+    let binary = "local-path-provisioner";
+    Program::new(Member::Control, binary, "local-path", arguments)
 }
 
 fn envoy(paths: &Paths) -> Program {
@@ -342,6 +370,7 @@ fn felix_variables(node: &str, address: String, kubeconfig: String) -> Vec<(Stri
         ("FELIX_FELIXHOSTNAME", node.to_owned()),
         ("FELIX_IPINIPENABLED", "false".to_owned()),
         ("FELIX_BPFENABLED", "false".to_owned()),
+        ("FELIX_XDPENABLED", "false".to_owned()),
         ("FELIX_IPV6SUPPORT", "true".to_owned()),
         ("FELIX_HEALTHENABLED", "true".to_owned()),
         ("FELIX_HEALTHHOST", address),

@@ -6,7 +6,7 @@ use super::programs::{HEALTH_ENVOY, HEALTH_ETCD, HEALTH_FELIX};
 use super::record::Cluster;
 use crate::network::http::get;
 use crate::network::process::tail;
-use crate::network::waiting::Wait;
+use crate::network::waiting::{Wait, told};
 use anyhow::ensure;
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -115,13 +115,46 @@ pub async fn nodes_are_ready(cluster: &Cluster) -> bool {
 
 /// How many nodes of a list are ready.
 pub fn ready_nodes(nodes: &Value) -> usize {
-    let is_ready = |node: &&Value| {
-        let conditions = node["status"]["conditions"].as_array();
-        let mut conditions = conditions.into_iter().flatten();
-        conditions.any(|one| one["type"] == "Ready" && one["status"] == "True")
-    };
     let items = nodes["items"].as_array().into_iter().flatten();
-    items.filter(is_ready).count()
+    items.filter(|node| is(node, "Ready")).count()
+}
+
+/// Whether an object says that it is in this condition.
+fn is(object: &Value, condition: &str) -> bool {
+    let conditions = object["status"]["conditions"].as_array();
+    let mut conditions = conditions.into_iter().flatten();
+    conditions.any(|one| one["type"] == condition && one["status"] == "True")
+}
+
+/// Waits until objects of all kinds can be made that were defined here.
+///
+/// # Errors
+/// A process ended, or it takes too long.
+pub async fn until_kinds_are_known(cluster: &Cluster) -> anyhow::Result<()> {
+    // Not `kubectl wait`, which asks for one after the other, five in a second.
+    let all_known = || async {
+        let kinds = kubectl::json(cluster, &["get", "crd"]).await;
+        let kinds = kinds.unwrap_or_default();
+        let kinds = kinds["items"].as_array();
+        kinds.is_some_and(|kinds| kinds.iter().all(|kind| is(kind, "Established")))
+    };
+    until(cluster, "kinds of objects", COSTLY_LOOK, all_known).await
+}
+
+/// Waits until pods can ask for names.
+///
+/// # Errors
+/// It takes too long.
+pub async fn until_names_resolve(cluster: &Cluster) -> anyhow::Result<()> {
+    let wait = [
+        "--namespace=kube-system",
+        "rollout",
+        "status",
+        "deployment/coredns",
+        "--timeout=120s",
+    ];
+    let wait = kubectl::run(cluster, &wait);
+    told("the cluster's names", wait).await.map(|_| ())
 }
 
 /// Waits until the ingress has its first settings.
@@ -131,21 +164,6 @@ pub fn ready_nodes(nodes: &Value) -> usize {
 pub async fn until_ingress_answers(cluster: &Cluster) -> anyhow::Result<()> {
     let envoy = address(cluster, Member::Control, HEALTH_ENVOY);
     until(cluster, "the ingress", LOOK, || is_well(envoy, "ready")).await
-}
-
-/// Waits until custom resources can be made.
-///
-/// # Errors
-/// It takes too long.
-pub async fn until_resources_are_known(cluster: &Cluster) -> anyhow::Result<()> {
-    let wait = [
-        "wait",
-        "--for=condition=Established",
-        "--timeout=60s",
-        "crd",
-        "--all",
-    ];
-    kubectl::run(cluster, &wait).await.map(|_| ())
 }
 
 async fn is_well(address: SocketAddr, path: &str) -> bool {

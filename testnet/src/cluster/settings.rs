@@ -2,24 +2,26 @@
 
 use super::certificates::{Authority, Identity, signing_keys};
 use super::layout::{API_SERVICES, DNS, Layout, Member};
-use super::programs::{HEALTH_KUBELET, POD_PIDS, Paths};
+use super::programs::{HEALTH_KUBELET, LOCAL_PATH_CONFIG, LOCAL_PATH_POD, POD_PIDS, Paths};
 use super::record::Cluster;
 use anyhow::Context;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use std::fs::Permissions;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 /// Those who speak to the API server: the name of their file, their own, and their group.
-const CLIENTS: [(&str, &str, &[&str]); 6] = [
+const CLIENTS: [(&str, &str, &[&str]); 7] = [
     ("admin", "admin", &["system:masters"]),
     ("controllers", "system:kube-controller-manager", &[]),
     ("scheduler", "system:kube-scheduler", &[]),
     ("proxy", "system:kube-proxy", &[]),
     ("felix", "welkin:felix", &[]),
     ("contour", "welkin:contour", &[]),
+    ("local-path", "welkin:local-path", &[]),
 ];
 
 /// Writes all files of a new cluster.
@@ -55,6 +57,9 @@ pub fn write(cluster: &Cluster) -> anyhow::Result<()> {
         let own = cluster.folder.join(member.name());
         std::fs::create_dir_all(&own)?;
         if member == Member::Control {
+            let config = local_path(cluster).to_string();
+            put(&own.join(LOCAL_PATH_CONFIG), &config)?;
+            put(&own.join(LOCAL_PATH_POD), &local_path_pod().to_string())?;
             continue;
         }
         let name = member.name();
@@ -68,6 +73,9 @@ pub fn write(cluster: &Cluster) -> anyhow::Result<()> {
         put_identity(&pki, &name, &server)?;
         let paths = Paths::new(layout, member);
         std::fs::create_dir_all(own.join("cni"))?;
+        // containerd would let nobody in; root of a user namespace has to come through.
+        std::fs::create_dir_all(own.join("containerd"))?;
+        std::fs::set_permissions(own.join("containerd"), Permissions::from_mode(0o711))?;
         put(
             &own.join("kubelet.json"),
             &kubelet(layout, member, &paths).to_string(),
@@ -126,8 +134,7 @@ fn put(path: &Path, text: &str) -> anyhow::Result<()> {
 }
 
 fn make_executable(path: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o700))?;
     Ok(())
 }
 
@@ -163,8 +170,9 @@ fn kubeconfig(api: &str, authority: &str, identity: &Identity) -> String {
 fn kubectl(cluster: &Cluster) -> String {
     let quoted = |path: &Path| path.display().to_string().replace('\'', r"'\''");
     format!(
-        "#!/bin/sh\nKUBECONFIG='{}' exec '{}' kubectl \"$@\"\n",
+        "#!/bin/sh\nKUBECONFIG='{}' KUBECACHEDIR='{}' exec '{}' kubectl \"$@\"\n",
         quoted(&cluster.kubeconfig()),
+        quoted(&cluster.folder.join("kubectl-cache")),
         quoted(&cluster.program("control-plane")),
     )
 }
@@ -268,6 +276,34 @@ ConfigPath = "{runsc}"
     )
 }
 
+/// Where volumes are, and what makes and removes their folders.
+fn local_path(cluster: &Cluster) -> Value {
+    let members = cluster.members().into_iter();
+    let nodes = members.filter(|member| *member != Member::Control);
+    let paths = nodes.map(|member| {
+        let volumes = Paths::new(cluster.layout(), member).own("volumes");
+        json!({"node": member.name(), "paths": [volumes]})
+    });
+    let paths: Vec<Value> = paths.collect();
+    json!({"nodePathMap": paths, "setupCommand": "/volume", "teardownCommand": "/volume"})
+}
+
+fn local_path_pod() -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "helper-pod"},
+        "spec": {
+            "priorityClassName": "system-node-critical",
+            "containers": [{
+                "name": "helper-pod",
+                "image": "welkin.local/volume:1",
+                "imagePullPolicy": "Never",
+            }],
+        },
+    })
+}
+
 /// The image of the process that holds a pod's namespaces.
 pub const PAUSE: &str = "welkin.local/pause:1";
 
@@ -284,7 +320,7 @@ fn cni(member: Member, paths: &Paths) -> Value {
         "plugins": [
             {
                 "type": "calico",
-                "log_level": "warning",
+                "log_level": "error",
                 "log_file_path": paths.own("cni.log"),
                 "datastore_type": "kubernetes",
                 "nodename": member.name(),

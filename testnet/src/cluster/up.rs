@@ -179,7 +179,7 @@ async fn start(cluster: &mut Cluster) -> anyhow::Result<()> {
     start_those(cluster, &["-kube-apiserver"])?;
     let images = async {
         ready::until_containers_can_be_made(cluster).await?;
-        for image in ["pause.tar", "coredns.tar"] {
+        for image in ["pause.tar", "coredns.tar", "volume.tar"] {
             load::load(cluster, &cluster.programs.join("share").join(image)).await?;
         }
         anyhow::Ok(())
@@ -194,20 +194,34 @@ async fn start(cluster: &mut Cluster) -> anyhow::Result<()> {
             "-kube-proxy",
         ],
     )?;
-    let share = cluster.programs.join("share");
-    let (calico, contour) = (
-        share.join("calico-crds.yaml"),
-        share.join("contour-crds.yaml"),
-    );
-    kubectl::apply(cluster, &[&calico, &contour]).await?;
-    ready::until_resources_are_known(cluster).await?;
-    kubectl::apply(cluster, &[&sources().join("kubernetes/objects")]).await?;
+    apply_objects(cluster).await?;
     // Everything else needs its resources and its rights.
     write_envoy_config(cluster)?;
     start_those(cluster, &[""])?;
     start_forwarder(cluster)?;
     ready::until_nodes_are_ready(cluster).await?;
+    ready::until_names_resolve(cluster).await?;
     ready::until_ingress_answers(cluster).await
+}
+
+/// Makes the objects that every cluster of ours has. The API server is busy with kinds of objects for seconds; the rest
+/// does not wait for them.
+async fn apply_objects(cluster: &Cluster) -> anyhow::Result<()> {
+    let share = cluster.programs.join("share");
+    let (calico, contour) = (
+        share.join("calico-crds.yaml"),
+        share.join("contour-crds.yaml"),
+    );
+    let objects = sources().join("kubernetes/objects");
+    let kinds = async {
+        tokio::try_join!(
+            kubectl::apply(cluster, &calico),
+            kubectl::apply(cluster, &contour)
+        )?;
+        ready::until_kinds_are_known(cluster).await?;
+        kubectl::apply(cluster, &objects.join("custom")).await
+    };
+    tokio::try_join!(kinds, kubectl::apply(cluster, &objects)).map(|_| ())
 }
 
 /// Contour knows what Envoy has to begin with.

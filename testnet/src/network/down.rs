@@ -3,9 +3,10 @@
 use super::lock::FolderLock;
 use super::process::{Process, kill_all, stop_all, strays};
 use super::record::{FAUCET, Network, ingress_of};
-use super::traces::{self, Trace};
+use super::traces::{self, Trace, homes};
 use super::waiting::told;
 use super::{Place, engine, ports, say};
+use crate::cluster;
 use anyhow::{Context, ensure};
 use std::path::Path;
 use structopt::StructOpt;
@@ -116,6 +117,10 @@ pub async fn purge(folder: &Path) -> anyhow::Result<()> {
             engine::end_private(&own_engine, "purge").await?;
         }
         remove_all(traces, folder).await?;
+        for cluster in homes(folder, "cluster-") {
+            cluster::down::purge(&cluster)
+                .with_context(|| format!("the cluster in {} stays", cluster.display()))?;
+        }
         let files = folder.to_owned();
         let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(files));
         told("its files to be removed", removed)

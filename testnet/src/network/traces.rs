@@ -56,7 +56,7 @@ fn found(folder: &Path) -> Vec<anyhow::Result<Trace>> {
 }
 
 /// The folders of a network's members of one kind, in order.
-fn homes(folder: &Path, prefix: &str) -> Vec<PathBuf> {
+pub fn homes(folder: &Path, prefix: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let is_one = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with(prefix);
     let mut homes: Vec<PathBuf> = entries

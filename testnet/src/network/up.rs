@@ -6,6 +6,7 @@ use super::ports::Listener;
 use super::process::{Start, strays};
 use super::record::{FAUCET, Network, ingress_of};
 use super::{Place, demo, down, engine, ports, ready, say, shell_word};
+use crate::cluster::Cluster;
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 use std::ops::RangeInclusive;
@@ -133,15 +134,7 @@ impl Up {
             return Ok(network);
         }
         // A build that was cut off: nothing of it was ever started.
-        for entry in std::fs::read_dir(folder)? {
-            let path = entry?.path();
-            let removed = if path.is_dir() {
-                std::fs::remove_dir_all(&path)
-            } else {
-                std::fs::remove_file(&path)
-            };
-            removed.with_context(|| format!("cannot remove {}", path.display()))?;
-        }
+        clear(folder)?;
         let plan = Plan {
             validators: self.validators.unwrap_or(4),
             providers: self.providers.unwrap_or(1),
@@ -155,9 +148,28 @@ impl Up {
     }
 }
 
+/// Removes what there is of a network that was not built to its end. A Kubernetes cluster of that name is another thing.
+fn clear(folder: &Path) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let removed = if Cluster::file(&path).exists() {
+            continue;
+        } else if path.is_dir() {
+            std::fs::remove_dir_all(&path)
+        } else {
+            std::fs::remove_file(&path)
+        };
+        removed.with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    Ok(())
+}
+
 /// Removes what there is of a network that could not be built. What stays, the next run removes.
 fn discard(folder: &Path) {
-    let removed = std::fs::remove_dir_all(folder).map_err(anyhow::Error::from);
+    let removed = clear(folder).map(|()| {
+        // It stays where a cluster is in it.
+        let _ = std::fs::remove_dir(folder);
+    });
     let released = removed.and_then(|()| ports::release(&ports::claims(), folder));
     if let Err(why) = released {
         say(format!("{} stays: {why:#}", folder.display()));

@@ -1,0 +1,3 @@
+module welkin.local/volume
+
+go 1.23.0
