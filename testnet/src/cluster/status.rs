@@ -5,6 +5,7 @@ use super::record::Cluster;
 use super::{groups, known, ready};
 use crate::network::Place;
 use serde::Serialize;
+use std::io::Write as _;
 use std::path::PathBuf;
 use structopt::StructOpt;
 
@@ -57,11 +58,12 @@ impl Show {
             .enable_all()
             .build()?;
         let status = runtime.block_on(of(&cluster));
-        if self.output == "json" {
-            println!("{}", serde_json::to_string_pretty(&status)?);
-        } else {
-            print!("{}", table(&status));
-        }
+        let text = match self.output.as_str() {
+            "json" => serde_json::to_string_pretty(&status)? + "\n",
+            _ => table(&status),
+        };
+        // Whoever closed the pipe has enough of it.
+        let _ = std::io::stdout().write_all(text.as_bytes());
         Ok(())
     }
 }
