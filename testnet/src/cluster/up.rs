@@ -204,8 +204,8 @@ async fn start(cluster: &mut Cluster) -> anyhow::Result<()> {
     ready::until_ingress_answers(cluster).await
 }
 
-/// Makes the objects that every cluster of ours has. The API server is busy with kinds of objects for seconds; the rest
-/// does not wait for them.
+/// Makes the objects that every cluster of ours has. The API server is busy with kinds of objects for seconds, and most
+/// does not wait for them. Pods do: one that the network plugin cannot serve yet is tried again after ten seconds.
 async fn apply_objects(cluster: &Cluster) -> anyhow::Result<()> {
     let share = cluster.programs.join("share");
     let (calico, contour) = (
@@ -219,7 +219,7 @@ async fn apply_objects(cluster: &Cluster) -> anyhow::Result<()> {
             kubectl::apply(cluster, &contour)
         )?;
         ready::until_kinds_are_known(cluster).await?;
-        kubectl::apply(cluster, &objects.join("custom")).await
+        kubectl::apply(cluster, &objects.join("last")).await
     };
     tokio::try_join!(kinds, kubectl::apply(cluster, &objects)).map(|_| ())
 }
