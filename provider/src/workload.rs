@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use welkin_provider_api::manifest::{Expose, GroupManifest, Protocol, Service};
+use welkin_provider_api::manifest::{Expose, GroupManifest, Mount, Protocol, Service};
 use welkin_runtime::Hash;
 
 use crate::backend::{
-    LeaseKey, LeaseSpec, RegistryCredentials, ReplicaState, SeenLease, ServiceSpec,
+    Entry, LeaseKey, LeaseSpec, Offers, PortSpec, RegistryCredentials, ReplicaState, SeenLease,
+    ServiceSpec, VolumeKind, VolumeSpec,
 };
 use crate::ingress::dial::Replica;
 use crate::ingress::routes::{HttpRoute, Routes};
@@ -24,39 +25,82 @@ pub struct Unsupported {
     pub what: &'static str,
 }
 
-/// What containers on one machine do not have: the bid engine passes for it, and the gateway refuses it.
+/// What no back end has: the bid engine passes for it, and the gateway refuses it.
 pub const GPUS: &str = "graphics processors";
 /// See [`GPUS`].
 pub const LEASED_IP: &str = "an address of its own";
 
-/// What a volume with these attributes needs that containers on one machine do not have.
-pub fn lacking_storage(attributes: &BTreeMap<String, String>) -> Option<&'static str> {
+/// The class of a volume that asks for none.
+const DEFAULT_CLASS: &str = "default";
+
+/// What a volume with these attributes is made of.
+pub fn volume_kind(attributes: &BTreeMap<String, String>) -> VolumeKind {
     let is = |key: &str, value: &str| attributes.get(key).is_some_and(|v| v == value);
     if is("persistent", "true") {
-        return Some("persistent storage");
+        let class = attributes
+            .get("class")
+            .map_or(DEFAULT_CLASS, String::as_str);
+        return VolumeKind::Persistent {
+            class: class.to_owned(),
+        };
     }
-    is("class", "ram").then_some("storage in memory")
+    match is("class", "ram") {
+        true => VolumeKind::Memory,
+        false => VolumeKind::Ephemeral,
+    }
 }
 
-/// What shall run for a lease.
+/// What a volume with these attributes needs that is not offered.
+pub fn lacking_storage(
+    attributes: &BTreeMap<String, String>,
+    offers: Offers,
+) -> Option<&'static str> {
+    match volume_kind(attributes) {
+        VolumeKind::Persistent { .. } if !offers.persistent_volumes => Some("persistent storage"),
+        VolumeKind::Memory if !offers.memory_volumes => Some("storage in memory"),
+        _ => None,
+    }
+}
+
+/// Whether this provider can run a manifest that is otherwise right.
 ///
 /// # Errors
-/// [`Unsupported`] for the first thing that containers on one machine cannot give.
-pub fn lease_spec(
-    key: LeaseKey,
-    version: Hash,
-    manifest: &GroupManifest,
-) -> Result<LeaseSpec, Unsupported> {
-    let services = manifest
-        .services
-        .iter()
-        .map(service_spec)
-        .collect::<Result<_, _>>()?;
-    Ok(LeaseSpec {
+/// [`Unsupported`] for the first thing that it cannot give.
+pub fn check_offered(manifest: &GroupManifest, offers: Offers) -> Result<(), Unsupported> {
+    manifest.services.iter().try_for_each(|service| {
+        lacking(service, offers).map_or(Ok(()), |what| {
+            Err(Unsupported {
+                service: service.name.clone(),
+                what,
+            })
+        })
+    })
+}
+
+fn lacking(service: &Service, offers: Offers) -> Option<&'static str> {
+    if service.resources.gpu.count > 0 {
+        return Some(GPUS);
+    }
+    if service.tee.is_some() {
+        return Some("trusted execution");
+    }
+    if !service.permissions.is_empty() {
+        return Some("permissions to read its own lease");
+    }
+    if service.expose.iter().any(|expose| expose.ip.is_some()) {
+        return Some(LEASED_IP);
+    }
+    let mut volumes = service.resources.storage.iter();
+    volumes.find_map(|volume| lacking_storage(&volume.attributes, offers))
+}
+
+/// What shall run for a lease whose manifest was accepted.
+pub fn lease_spec(key: LeaseKey, version: Hash, manifest: &GroupManifest) -> LeaseSpec {
+    LeaseSpec {
         key,
         version,
-        services,
-    })
+        services: manifest.services.iter().map(service_spec).collect(),
+    }
 }
 
 /// The ports on which each service takes TCP connections when it is ready.
@@ -72,29 +116,7 @@ pub fn tcp_ports(manifest: &GroupManifest) -> BTreeMap<String, BTreeSet<u16>> {
     manifest.services.iter().map(of_service).collect()
 }
 
-fn service_spec(service: &Service) -> Result<ServiceSpec, Unsupported> {
-    let refuse = |what| {
-        Err(Unsupported {
-            service: service.name.clone(),
-            what,
-        })
-    };
-    if service.resources.gpu.count > 0 {
-        return refuse(GPUS);
-    }
-    if service.tee.is_some() {
-        return refuse("trusted execution");
-    }
-    if !service.permissions.is_empty() {
-        return refuse("permissions to read its own lease");
-    }
-    if service.expose.iter().any(|expose| expose.ip.is_some()) {
-        return refuse(LEASED_IP);
-    }
-    let mut volumes = service.resources.storage.iter();
-    if let Some(what) = volumes.find_map(|volume| lacking_storage(&volume.attributes)) {
-        return refuse(what);
-    }
+fn service_spec(service: &Service) -> ServiceSpec {
     let credentials = service
         .credentials
         .as_ref()
@@ -103,12 +125,10 @@ fn service_spec(service: &Service) -> Result<ServiceSpec, Unsupported> {
             username: given.username.clone(),
             password: given.password.clone(),
         });
-    let disk = service
-        .resources
-        .storage
-        .iter()
-        .fold(0u64, |sum, volume| sum.saturating_add(volume.bytes));
-    Ok(ServiceSpec {
+    let volumes = service.resources.storage.iter();
+    let on_disk = volumes.filter(|volume| volume_kind(&volume.attributes) == VolumeKind::Ephemeral);
+    let disk = on_disk.fold(0u64, |sum, volume| sum.saturating_add(volume.bytes));
+    ServiceSpec {
         name: service.name.clone(),
         image: service.image.clone(),
         credentials,
@@ -128,7 +148,39 @@ fn service_spec(service: &Service) -> Result<ServiceSpec, Unsupported> {
         memory_bytes: service.resources.memory_bytes,
         disk_bytes: disk,
         replicas: service.count,
+        volumes: service
+            .mounts
+            .iter()
+            .filter_map(|mount| mounted(service, mount))
+            .collect(),
+        ports: service.expose.iter().map(port_spec).collect(),
+    }
+}
+
+fn mounted(service: &Service, mount: &Mount) -> Option<VolumeSpec> {
+    let mut volumes = service.resources.storage.iter();
+    let volume = volumes.find(|volume| volume.name == mount.volume)?;
+    Some(VolumeSpec {
+        name: volume.name.clone(),
+        bytes: volume.bytes,
+        kind: volume_kind(&volume.attributes),
+        path: mount.path.clone(),
+        is_read_only: mount.read_only,
     })
+}
+
+fn port_spec(expose: &Expose) -> PortSpec {
+    let entry = match (expose.is_http(), expose.global) {
+        (true, _) => Some(Entry::Http(expose.http.clone())),
+        (false, true) => Some(Entry::Port),
+        (false, false) => None,
+    };
+    PortSpec {
+        port: expose.port,
+        external_port: expose.external_port,
+        protocol: expose.protocol,
+        entry,
+    }
 }
 
 /// One way from outside to a service.

@@ -156,6 +156,8 @@ fn service(name: &str) -> ServiceSpec {
         memory_bytes: 64 << 20,
         disk_bytes: 64 << 20,
         replicas: 1,
+        volumes: Vec::new(),
+        ports: Vec::new(),
     }
 }
 

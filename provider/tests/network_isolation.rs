@@ -269,6 +269,8 @@ fn lease(deployment: u64) -> LeaseSpec {
         memory_bytes: 64 << 20,
         disk_bytes: 64 << 20,
         replicas: 1,
+        volumes: Vec::new(),
+        ports: Vec::new(),
     };
     LeaseSpec {
         key: LeaseKey {

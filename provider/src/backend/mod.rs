@@ -12,6 +12,7 @@
 //! Not here: what ought to run (the planner), who may see it (the gateway), where the world enters (the ingress).
 
 pub mod container;
+pub mod kubernetes;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -22,6 +23,7 @@ use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use welkin_modules::ids::LeaseId;
+use welkin_provider_api::manifest::{HttpOptions, Protocol};
 use welkin_runtime::types::{Address, Hash};
 
 /// Log target of the back ends.
@@ -105,6 +107,65 @@ pub struct ServiceSpec {
     pub disk_bytes: u64,
     /// How many.
     pub replicas: u32,
+    /// What is mounted; what is not is within `disk_bytes`. Left out of the fingerprint where there is none, so that what
+    /// ran before there were any stays.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<VolumeSpec>,
+    /// Ports that others reach. Changing them replaces no replica.
+    #[serde(skip)]
+    pub ports: Vec<PortSpec>,
+}
+
+/// A volume that a service mounts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VolumeSpec {
+    /// Its name, unique in the service.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+    /// What it is made of.
+    pub kind: VolumeKind,
+    /// Where it appears: an absolute path without `.` and `..`.
+    pub path: String,
+    /// Whether the service cannot write to it.
+    pub is_read_only: bool,
+}
+
+/// What a volume is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VolumeKind {
+    /// Disk that goes with the replica.
+    Ephemeral,
+    /// Memory of the replica's own.
+    Memory,
+    /// What outlives the replica, and goes with the lease.
+    Persistent {
+        /// The class that the tenant asked for.
+        class: String,
+    },
+}
+
+/// A port that others reach.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortSpec {
+    /// The port inside.
+    pub port: u16,
+    /// The port that others see.
+    pub external_port: u16,
+    /// Its transport.
+    pub protocol: Protocol,
+    /// How the world gets to it; none where only the lease's own services do.
+    pub entry: Option<Entry>,
+}
+
+/// How the world gets to a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// By host name, over HTTP.
+    Http(HttpOptions),
+    /// By a port of the provider's.
+    Port,
 }
 
 impl ServiceSpec {
@@ -209,12 +270,25 @@ pub struct Capabilities {
     pub isolation: Isolation,
     /// Whether leases are kept off each other, the host and private ranges.
     pub network_isolated: bool,
+    /// What leases can have beyond processors, memory and disk.
+    pub offers: Offers,
+}
+
+/// What leases can have beyond processors, memory and disk that goes with the replica.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Offers {
+    /// Volumes that outlive their replica.
+    pub persistent_volumes: bool,
+    /// Volumes in memory.
+    pub memory_volumes: bool,
 }
 
 /// How tenants' processes are kept in, as the attribute `isolation` says it on chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Isolation {
+    /// A kernel of its own in user space.
+    Gvisor,
     /// Root inside is nobody outside.
     Userns,
     /// Shared kernel; the image's user is not root.
@@ -226,6 +300,7 @@ pub enum Isolation {
 impl fmt::Display for Isolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Isolation::Gvisor => "gvisor",
             Isolation::Userns => "userns",
             Isolation::Restricted => "restricted",
             Isolation::None => "none",

@@ -19,6 +19,7 @@ use welkin_modules::matching::{Mismatch, capacity_mismatches, provider_mismatche
 use welkin_modules::spec::{Attributes, Endpoint, EndpointKind, GroupSpec};
 use welkin_runtime::{Address, Amount};
 
+use crate::backend::Offers;
 use crate::workload::{GPUS, LEASED_IP, lacking_storage};
 
 pub use ledger::{Ledger, Reservation};
@@ -31,6 +32,8 @@ pub struct Offering {
     pub attributes: Attributes,
     /// What auditors vouch for.
     pub attestations: BTreeMap<Address, Attributes>,
+    /// What its back end can do.
+    pub offers: Offers,
 }
 
 /// What to do about a group that is ordered, or would be.
@@ -94,7 +97,7 @@ pub fn decide(
             .chain(capacity_mismatches(spec, &ledger.free()))
             .map(Reason::Mismatch)
             .collect();
-    reasons.extend(beyond_the_back_end(spec));
+    reasons.extend(beyond_the_back_end(spec, offering.offers));
     match prices.rate(spec) {
         None => reasons.push(Reason::Priceless),
         Some(asked) if asked > maximum => reasons.push(Reason::TooCheap { maximum, asked }),
@@ -119,8 +122,8 @@ pub fn quote(
     groups.iter().map(alone).collect()
 }
 
-/// What containers on one machine cannot give, whatever the operator's attributes say.
-fn beyond_the_back_end(spec: &GroupSpec) -> Vec<Reason> {
+/// What the back end cannot give, whatever the operator's attributes say.
+fn beyond_the_back_end(spec: &GroupSpec, offers: Offers) -> Vec<Reason> {
     let mut lacks: Vec<&str> = Vec::new();
     for unit in &spec.resources {
         let leased_ip = |endpoint: &Endpoint| endpoint.kind == EndpointKind::LeasedIp;
@@ -129,7 +132,7 @@ fn beyond_the_back_end(spec: &GroupSpec) -> Vec<Reason> {
         lacks.extend(
             unit.storage
                 .iter()
-                .filter_map(|volume| lacking_storage(&volume.attributes)),
+                .filter_map(|volume| lacking_storage(&volume.attributes, offers)),
         );
     }
     lacks.sort_unstable();

@@ -569,6 +569,8 @@ mod tests {
             memory_bytes: 1,
             disk_bytes: 1,
             replicas: 1,
+            volumes: Vec::new(),
+            ports: Vec::new(),
         };
         let fingerprint = service.fingerprint();
         let spec = LeaseSpec {

@@ -386,6 +386,8 @@ mod tests {
             memory_bytes: 64 << 20,
             disk_bytes: 1,
             replicas: 1,
+            volumes: Vec::new(),
+            ports: Vec::new(),
         }
     }
 

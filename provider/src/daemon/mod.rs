@@ -40,7 +40,6 @@ use welkin_client::Chain;
 use welkin_client::keyring::Keyring;
 use welkin_modules::deployment::types::Params as DeploymentParams;
 use welkin_modules::matching::Resources;
-use welkin_modules::spec::Attributes;
 use welkin_p2p::channel::Listener;
 use welkin_p2p::{Keypair, identity};
 use welkin_provider_api::delegation::NonceCache;
@@ -50,7 +49,7 @@ use welkin_runtime::crypto::SigningKey;
 pub use watch::{Status, Watch};
 
 use crate::backend::container::Config as ContainerConfig;
-use crate::backend::{Backend, Instance, Inventory};
+use crate::backend::{Backend, Capabilities, Instance, Inventory};
 use crate::bid::Offering;
 use crate::config::Config;
 use crate::manifests::{Manifests, SealingKey};
@@ -132,8 +131,8 @@ pub async fn build(config: Config) -> anyhow::Result<Daemon> {
     let manifests = Manifests::open(config.home.join("manifests"), instance, sealing)?;
     let listener = listen(&config, &chain, channel).await?;
     let looker = Looker::new(chain.clone(), key.address());
-    let attributes = registration::attributes(&config, backend.capabilities());
-    let (offering, rules) = enter(&looker, &key, &config, &listener, attributes).await?;
+    let can = backend.capabilities();
+    let (offering, rules) = enter(&looker, &key, &config, &listener, can).await?;
 
     let journal = Journal::new(config.home.join("journal"));
     let past = journal.clone();
@@ -284,8 +283,9 @@ async fn enter(
     key: &SigningKey,
     config: &Config,
     listener: &Listener,
-    attributes: Attributes,
+    can: Capabilities,
 ) -> anyhow::Result<(Offering, DeploymentParams)> {
+    let attributes = registration::attributes(config, can);
     let profile = registration::profile(config, listener, attributes.clone());
     patiently(PAUSE, || registration::register(looker, key, &profile))
         .await
@@ -293,6 +293,7 @@ async fn enter(
     let offering = Offering {
         attributes,
         attestations: patiently(PAUSE, || looker.attestations()).await?,
+        offers: can.offers,
     };
     let rules = patiently(PAUSE, || looker.deployment_params()).await?;
     Ok((offering, rules))

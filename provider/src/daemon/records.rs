@@ -123,8 +123,8 @@ impl Records {
         let Ok(manifest) = GroupManifest::decode(&kept.manifest) else {
             return Ok(None);
         };
-        let spec = workload::lease_spec(key, version, &manifest).ok();
-        Ok(spec.map(|spec| Arc::new(Runnable { spec, manifest })))
+        let spec = workload::lease_spec(key, version, &manifest);
+        Ok(Some(Arc::new(Runnable { spec, manifest })))
     }
 }
 

@@ -55,7 +55,7 @@ pub fn status(
     let opened = book.opened(live.key);
     let spec = running
         .zip(manifest.as_ref())
-        .and_then(|(version, manifest)| lease_spec(live.key, version, manifest).ok());
+        .map(|(version, manifest)| lease_spec(live.key, version, manifest));
     let ports = manifest.as_ref().map(tcp_ports).unwrap_or_default();
     let mut hold_ups = hold_ups(book, live.key, &ports);
     if let (Some(manifest), Some(opened)) = (&manifest, &opened) {

@@ -153,7 +153,7 @@ impl Gateway {
             .map_err(|error| refuse(Reason::BadManifest, error.to_string()))?;
         check_fit(&decoded, &live.spec)
             .map_err(|error| refuse(Reason::ExceedsLease, error.to_string()))?;
-        workload::lease_spec(live.key, live.commitment, &decoded)
+        workload::check_offered(&decoded, self.backend.capabilities().offers)
             .map_err(|error| refuse(Reason::Unsupported, error.to_string()))?;
         Ok(decoded)
     }

@@ -24,7 +24,7 @@ mod subnet;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-pub use ruleset::{LeaseNetwork, ruleset};
+pub use ruleset::{FORBIDDEN_IPV4, FORBIDDEN_IPV6, LeaseNetwork, ruleset};
 pub use subnet::{ParseSubnetError, Subnet};
 
 /// Why the table could not be put in place.

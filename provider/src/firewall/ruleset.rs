@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::Subnet;
 
 /// Ranges of IPv4 that no lease reaches (RFC 6890 and what providers keep private).
-const FORBIDDEN_IPV4: [&str; 11] = [
+pub const FORBIDDEN_IPV4: [&str; 11] = [
     "0.0.0.0/8",
     "10.0.0.0/8",
     "100.64.0.0/10",
@@ -21,7 +21,7 @@ const FORBIDDEN_IPV4: [&str; 11] = [
 ];
 
 /// Ranges of IPv6 that no lease reaches, among them those that carry an IPv4 address inside.
-const FORBIDDEN_IPV6: [&str; 8] = [
+pub const FORBIDDEN_IPV6: [&str; 8] = [
     "::/127",
     "::ffff:0:0/96",
     "64:ff9b::/96",

@@ -35,6 +35,8 @@ fn service(name: &str, replicas: u32) -> ServiceSpec {
         memory_bytes: 1,
         disk_bytes: 1,
         replicas,
+        volumes: Vec::new(),
+        ports: Vec::new(),
     }
 }
 

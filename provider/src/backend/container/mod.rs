@@ -95,6 +95,7 @@ impl Config {
         let capabilities = Capabilities {
             isolation,
             network_isolated: check(firewall.clone()).await.is_ok(),
+            offers: Offers::default(),
         };
         Ok(ContainerBackend {
             config: self,

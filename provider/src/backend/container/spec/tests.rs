@@ -56,6 +56,8 @@ fn any_service() -> impl Strategy<Value = ServiceSpec> {
                     memory_bytes,
                     disk_bytes,
                     replicas,
+                    volumes: Vec::new(),
+                    ports: Vec::new(),
                 }
             },
         )
@@ -157,6 +159,8 @@ fn labels_and_names_are_those_that_running_containers_carry() {
         memory_bytes: 1 << 27,
         disk_bytes: 1 << 28,
         replicas: 2,
+        volumes: Vec::new(),
+        ports: Vec::new(),
     };
     let body = json(&service, &User::Number(1000), Dialect::Podman);
     let text = serde_json::to_string_pretty(&body).unwrap() + "\n";
