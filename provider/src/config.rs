@@ -10,7 +10,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use welkin_modules::spec::Attributes;
 
+use crate::backend::kubernetes::settings::{IngressSettings, Settings};
+use crate::backend::{Instance, Isolation};
 use crate::bid::PriceTable;
+use crate::firewall::Subnet;
 
 /// What variables of the environment begin with.
 pub const ENV_PREFIX: &str = "WELKIN_PROVIDER_";
@@ -55,6 +58,9 @@ pub struct Config {
     /// Connections through the ingress at a time.
     #[serde(default = "default_connections")]
     pub max_connections: usize,
+    /// The cluster that runs leases; a container engine does where not given.
+    #[serde(default)]
+    pub kubernetes: Option<KubernetesConfig>,
     /// The engine's socket; found where it usually is when not given.
     #[serde(default)]
     pub engine_socket: Option<PathBuf>,
@@ -100,6 +106,58 @@ pub struct Capacity {
     pub memory_bytes: Option<u64>,
     /// Bytes of disk for containers' own file systems; 64 GiB where not given.
     pub storage_bytes: Option<u64>,
+}
+
+/// A cluster that runs leases.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KubernetesConfig {
+    /// How to reach the cluster; the one that this program runs in where not given.
+    #[serde(default)]
+    pub kubeconfig: Option<PathBuf>,
+    /// How tenants' processes are kept in.
+    #[serde(default = "default_isolation")]
+    pub isolation: Isolation,
+    /// The runtime class of sandboxed pods.
+    #[serde(default = "default_sandbox_class")]
+    pub sandbox_class: String,
+    /// The ingress controller.
+    pub ingress: IngressSettings,
+    /// Ranges that no lease reaches beside the private ones: nodes, API server, pods and services.
+    #[serde(default)]
+    pub forbidden: Vec<String>,
+    /// From classes of the SDL to the cluster's storage classes; a class that is not named here is its own.
+    #[serde(default)]
+    pub storage_classes: BTreeMap<String, String>,
+}
+
+impl KubernetesConfig {
+    /// What the back end needs to know.
+    pub fn settings(&self, config: &Config, instance: Instance) -> Settings {
+        Settings {
+            instance,
+            isolation: self.isolation,
+            sandbox_class: self.sandbox_class.clone(),
+            local_images: config.local_images.iter().cloned().collect(),
+            domain: config.domain.clone(),
+            ingress: self.ingress.clone(),
+            // What is no range was refused when the file was read.
+            forbidden: self
+                .forbidden
+                .iter()
+                .filter_map(|range| range.parse().ok())
+                .collect(),
+            storage_classes: self.storage_classes.clone(),
+        }
+    }
+}
+
+fn default_isolation() -> Isolation {
+    Isolation::Restricted
+}
+
+fn default_sandbox_class() -> String {
+    "gvisor".to_owned()
 }
 
 fn default_domain() -> String {
@@ -214,6 +272,18 @@ impl Config {
         if !(100..=600_000).contains(&self.reconcile_interval_ms) {
             return value("reconcile_interval_ms", "must be from 100 to 600000");
         }
+        let ranges = self
+            .kubernetes
+            .iter()
+            .flat_map(|cluster| &cluster.forbidden);
+        if let Some(range) = ranges
+            .clone()
+            .find(|range| range.parse::<Subnet>().is_err())
+        {
+            let text =
+                format!("has {range:?}, which is no address range; write it like 10.96.0.0/16");
+            return value("kubernetes.forbidden", &text);
+        }
         if self.withdraw_interval_s == 0 {
             return value("withdraw_interval_s", "must be at least 1");
         }
@@ -224,6 +294,15 @@ impl Config {
         let base = path.parent().unwrap_or(Path::new("."));
         if self.home.is_relative() {
             self.home = base.join(&self.home);
+        }
+        let kubeconfig = self
+            .kubernetes
+            .as_mut()
+            .and_then(|cluster| cluster.kubeconfig.as_mut());
+        if let Some(path) = kubeconfig
+            && path.is_relative()
+        {
+            *path = self.home.join(&*path);
         }
         for path in [
             &mut self.genesis,

@@ -260,6 +260,36 @@ pub fn entrances(
     opened
 }
 
+/// The entrances of a lease that the cluster serves; none while it has not opened all of them.
+pub fn cluster_entrances(
+    lease: &SeenLease,
+    manifest: &GroupManifest,
+    domain: &str,
+) -> Option<Vec<Opened>> {
+    let mut opened = Vec::new();
+    for service in &manifest.services {
+        for expose in service.expose.iter().filter(|expose| expose.global) {
+            let entrance = if expose.is_http() {
+                Entrance::Http {
+                    host: host_name(lease.key, &service.name, domain),
+                }
+            } else {
+                let name = (service.name.clone(), expose.port, expose.protocol);
+                Entrance::Port {
+                    external: *lease.public_ports.get(&name)?,
+                    protocol: expose.protocol,
+                }
+            };
+            opened.push(Opened {
+                service: service.name.clone(),
+                port: expose.port,
+                entrance,
+            });
+        }
+    }
+    Some(opened)
+}
+
 /// The generated host name of a service: it says nothing of the tenant, and no other lease ever gets it.
 pub fn host_name(key: LeaseKey, service: &str, domain: &str) -> String {
     let text = format!(

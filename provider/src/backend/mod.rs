@@ -14,6 +14,7 @@
 pub mod container;
 pub mod kubernetes;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -213,6 +214,8 @@ pub struct SeenLease {
     pub replicas: Vec<SeenReplica>,
     /// The interface of this machine that they are behind; none where the system's routes lead to them.
     pub interface: Option<String>,
+    /// The ports that the cluster itself opened for the world: of service, port inside and transport the port outside.
+    pub public_ports: BTreeMap<(String, u16, Protocol), u16>,
 }
 
 /// One container or pod as the engine has it.
@@ -230,6 +233,8 @@ pub struct SeenReplica {
     pub state: ReplicaState,
     /// Where the ingress reaches it.
     pub address: Option<IpAddr>,
+    /// Whether it is ready, where the engine finds that out; else the provider asks its ports.
+    pub is_ready: Option<bool>,
     /// Which run of it this is.
     pub run: Run,
 }
@@ -272,6 +277,18 @@ pub struct Capabilities {
     pub network_isolated: bool,
     /// What leases can have beyond processors, memory and disk.
     pub offers: Offers,
+    /// Who leads the world to leases.
+    pub traffic: Traffic,
+}
+
+/// Who leads the world to leases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Traffic {
+    /// The provider's own ingress, a process beside the daemon.
+    Ingress,
+    /// The cluster.
+    Cluster,
 }
 
 /// What leases can have beyond processors, memory and disk that goes with the replica.
@@ -389,10 +406,10 @@ pub struct ExecSession {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BackendError {
     /// The engine does not answer. Nothing is known; try again later and change nothing meanwhile.
-    #[error("the container engine does not answer: {0}")]
+    #[error("the provider's engine does not answer: {0}")]
     Unreachable(String),
     /// The engine answered with a failure that may pass.
-    #[error("the container engine failed: {0}")]
+    #[error("the provider's engine failed: {0}")]
     Engine(String),
     /// The tenant's request cannot be met, now or later.
     #[error("{0}")]
@@ -466,6 +483,11 @@ pub trait Backend: Send + Sync {
 
     /// What the machine has in all, as it was when the back end was built.
     fn inventory(&self) -> Inventory;
+
+    /// The classes of the SDL of which there are volumes that outlive their containers.
+    fn storage_classes(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Yields whenever something of this instance may have changed. Only a hint: it may end, repeat and leave out.
     fn changes(&self) -> BoxStream<'static, ()>;

@@ -591,6 +591,7 @@ mod tests {
                     out_of_memory: false,
                 },
                 address: None,
+                is_ready: None,
                 run: Run {
                     id: "x".to_owned(),
                     started: Some(run.to_string()),
@@ -601,6 +602,7 @@ mod tests {
                 key: key(1),
                 replicas: vec![replica],
                 interface: None,
+                public_ports: BTreeMap::new(),
             };
             book.note_seen(vec![lease]);
             book.with_health(key(1), |health, _| {
@@ -629,12 +631,14 @@ mod tests {
             version: Hash([1; 32]),
             state: ReplicaState::Running,
             address: None,
+            is_ready: None,
             run,
         };
         let seen = |replicas| SeenLease {
             key: key(1),
             replicas,
             interface: None,
+            public_ports: BTreeMap::new(),
         };
         book.note_seen(vec![seen(vec![replica])]);
         book.note_seen(vec![seen(Vec::new())]);

@@ -314,6 +314,9 @@ impl Health {
             }
             ReplicaState::Running => slot.up.as_ref().filter(|up| up.run == seen.run),
         };
+        if up.is_some() && seen.is_ready == Some(true) {
+            return None;
+        }
         let waits = match (up, ports.filter(|ports| !ports.is_empty())) {
             (None, _) => format!("replica {number} was started a moment ago"),
             (Some(up), Some(ports)) => {
@@ -414,6 +417,7 @@ mod tests {
             version: spec.version,
             state,
             address: None,
+            is_ready: None,
             run: Run {
                 id: "x".to_owned(),
                 started: Some(run.to_string()),

@@ -49,7 +49,8 @@ use welkin_runtime::crypto::SigningKey;
 pub use watch::{Status, Watch};
 
 use crate::backend::container::Config as ContainerConfig;
-use crate::backend::{Backend, Capabilities, Instance, Inventory};
+use crate::backend::kubernetes::{self, KubernetesBackend};
+use crate::backend::{Backend, Instance, Inventory};
 use crate::bid::Offering;
 use crate::config::Config;
 use crate::manifests::{Manifests, SealingKey};
@@ -132,7 +133,7 @@ pub async fn build(config: Config) -> anyhow::Result<Daemon> {
     let listener = listen(&config, &chain, channel).await?;
     let looker = Looker::new(chain.clone(), key.address());
     let can = backend.capabilities();
-    let (offering, rules) = enter(&looker, &key, &config, &listener, can).await?;
+    let (offering, rules) = enter(&looker, &key, &config, &listener, backend.as_ref()).await?;
 
     let journal = Journal::new(config.home.join("journal"));
     let past = journal.clone();
@@ -157,6 +158,7 @@ pub async fn build(config: Config) -> anyhow::Result<Daemon> {
         capacity: capacity(&config, shared.backend.inventory()),
         prices: config.prices,
         home: config.home.clone(),
+        traffic: can.traffic,
         watch: shared.watch.clone(),
         withdraw_interval: Duration::from_secs(config.withdraw_interval_s),
         views: seen_views,
@@ -268,6 +270,11 @@ async fn identity_beside(config: &Config) -> anyhow::Result<Identity> {
 }
 
 async fn back_end(config: &Config, instance: Instance) -> anyhow::Result<Arc<dyn Backend>> {
+    if let Some(cluster) = &config.kubernetes {
+        let settings = cluster.settings(config, instance);
+        let client = kubernetes::cluster::connect(cluster.kubeconfig.as_deref()).await?;
+        return Ok(Arc::new(KubernetesBackend::new(client, settings).await?));
+    }
     let backend = ContainerConfig {
         engine_socket: config.engine_socket.clone(),
         instance,
@@ -283,9 +290,9 @@ async fn enter(
     key: &SigningKey,
     config: &Config,
     listener: &Listener,
-    can: Capabilities,
+    backend: &dyn Backend,
 ) -> anyhow::Result<(Offering, DeploymentParams)> {
-    let attributes = registration::attributes(config, can);
+    let attributes = registration::attributes(config, backend);
     let profile = registration::profile(config, listener, attributes.clone());
     patiently(PAUSE, || registration::register(looker, key, &profile))
         .await
@@ -293,7 +300,7 @@ async fn enter(
     let offering = Offering {
         attributes,
         attestations: patiently(PAUSE, || looker.attestations()).await?,
-        offers: can.offers,
+        offers: backend.capabilities().offers,
     };
     let rules = patiently(PAUSE, || looker.deployment_params()).await?;
     Ok((offering, rules))

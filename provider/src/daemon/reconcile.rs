@@ -140,7 +140,12 @@ impl Parts {
         let (works, ends) = Works::new();
         Ok(Reconciler {
             records: Records::new(self.manifests.clone()),
-            routing: Routing::open(&self.home, self.domain.clone(), self.ports.clone())?,
+            routing: Routing::open(
+                &self.home,
+                self.domain.clone(),
+                self.ports.clone(),
+                self.backend.capabilities().traffic,
+            )?,
             parts: self,
             memory: BTreeMap::new(),
             works,

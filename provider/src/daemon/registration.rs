@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use welkin_client::ClientError;
+use welkin_modules::matching::STORAGE_CAPABILITIES;
 use welkin_modules::provider::Providers;
 use welkin_modules::provider::types::{Call, Profile, Status};
 use welkin_modules::spec::Attributes;
@@ -12,7 +13,7 @@ use welkin_runtime::crypto::SigningKey;
 
 use super::LOG;
 use super::look::Looker;
-use crate::backend::Capabilities;
+use crate::backend::Backend;
 use crate::config::Config;
 
 /// Asks the chain until it answers, at a start: a node that is down or lags comes back, and a daemon that gave up would
@@ -44,7 +45,8 @@ fn may_pass(error: &ClientError) -> bool {
 }
 
 /// What the provider says of itself: the operator's attributes, and what the back end is.
-pub(super) fn attributes(config: &Config, capabilities: Capabilities) -> Attributes {
+pub(super) fn attributes(config: &Config, backend: &dyn Backend) -> Attributes {
+    let capabilities = backend.capabilities();
     let mut attributes = config.attributes.clone();
     attributes.insert("isolation".to_owned(), capabilities.isolation.to_string());
     let network = if capabilities.network_isolated {
@@ -53,6 +55,12 @@ pub(super) fn attributes(config: &Config, capabilities: Capabilities) -> Attribu
         "open"
     };
     attributes.insert("network".to_owned(), network.to_owned());
+    for (class, number) in backend.storage_classes().into_iter().zip(1..) {
+        let pairs = [("class", class), ("persistent", "true".to_owned())];
+        attributes.extend(
+            pairs.map(|(key, value)| (format!("{STORAGE_CAPABILITIES}{number}/{key}"), value)),
+        );
+    }
     attributes
 }
 

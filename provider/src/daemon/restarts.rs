@@ -137,6 +137,7 @@ mod tests {
             version: welkin_runtime::Hash([1; 32]),
             state: ReplicaState::Running,
             address: None,
+            is_ready: None,
             run: Run {
                 id: id.to_owned(),
                 started: (started > 0).then(|| format!("{started:04}")),

@@ -9,7 +9,7 @@ use welkin_modules::ids::LeaseId;
 
 use super::book::Live;
 use super::records::Known;
-use crate::backend::{LeaseKey, SeenLease};
+use crate::backend::{LeaseKey, SeenLease, Traffic};
 use crate::ingress::{self, routes::Routes, routes::RoutesError};
 use crate::workload::{self, Opened, PortLeases};
 
@@ -48,6 +48,7 @@ pub struct Routing {
     home: PathBuf,
     domain: String,
     range: RangeInclusive<u16>,
+    traffic: Traffic,
     ports: PortLeases,
     /// The ports as they are on the disk.
     kept: PortLeases,
@@ -63,6 +64,7 @@ impl Routing {
         home: &Path,
         domain: String,
         range: RangeInclusive<u16>,
+        traffic: Traffic,
     ) -> Result<Routing, RoutingError> {
         let path = home.join(PORTS_FILE);
         let kept = match std::fs::read(&path) {
@@ -77,6 +79,7 @@ impl Routing {
             home: home.to_owned(),
             domain,
             range,
+            traffic,
             ports: kept.clone(),
             kept,
             written: None,
@@ -108,6 +111,14 @@ impl Routing {
             };
             let running = known.versions.wanted().and_then(|one| known.version(one));
             let Some(running) = running else { continue };
+            let lease = seen.iter().find(|lease| lease.key == live.key);
+            if self.traffic == Traffic::Cluster {
+                let opened = lease.and_then(|lease| {
+                    workload::cluster_entrances(lease, &running.manifest, &self.domain)
+                });
+                opened_of.extend(opened.map(|opened| (live.key, opened)));
+                continue;
+            }
             let opened = workload::entrances(
                 live.key,
                 &running.manifest,
@@ -119,8 +130,8 @@ impl Routing {
                 key: live.key,
                 replicas: Vec::new(),
                 interface: None,
+                public_ports: BTreeMap::new(),
             };
-            let lease = seen.iter().find(|lease| lease.key == live.key);
             workload::add_routes(
                 &mut routes,
                 &running.manifest,
@@ -132,7 +143,7 @@ impl Routing {
         if self.ports != self.kept {
             self.keep_ports()?;
         }
-        if self.written.as_ref() != Some(&routes) {
+        if self.traffic == Traffic::Ingress && self.written.as_ref() != Some(&routes) {
             routes.write(&self.home.join(ingress::ROUTES_FILE))?;
             self.written = Some(routes);
         }

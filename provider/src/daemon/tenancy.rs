@@ -73,13 +73,12 @@ fn from_backend(error: BackendError) -> Refusal {
             tracing::warn!(target: backend::LOG, %error, "a tenant's request failed");
             refuse(
                 Reason::NotReady,
-                "the provider's container engine gave no answer, it may be busy or be started again; try again in a moment",
+                "the provider's engine gave no answer, it may be busy or be started again; try again in a moment",
             )
         }
         BackendError::Engine(cause) => {
             tracing::warn!(target: backend::LOG, %cause, "a tenant's request failed");
-            let text =
-                format!("the provider's container engine answered: {cause}; try again in a moment");
+            let text = format!("the provider's engine answered: {cause}; try again in a moment");
             refuse(Reason::NotReady, text)
         }
         BackendError::Refused(message) => refuse(Reason::NotRunning, message),

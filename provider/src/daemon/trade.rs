@@ -22,6 +22,7 @@ use super::bidding::{Bidder, Round, submit_each};
 use super::book::Live;
 use super::look::{Leases, Looker};
 use super::{LOG, Watch};
+use crate::backend::Traffic;
 use crate::bid::{Ledger, Offering, PriceTable};
 use crate::ingress;
 
@@ -42,6 +43,8 @@ pub struct Parts {
     pub prices: PriceTable,
     /// The provider's folder.
     pub home: PathBuf,
+    /// Who leads the world to leases.
+    pub traffic: Traffic,
     /// For `status` and metrics.
     pub watch: Watch,
     /// How often earned money is withdrawn.
@@ -132,7 +135,10 @@ impl Trader {
 
     /// The ledger after the bids; none where nothing is bid on, because nobody would serve it.
     async fn bid(&mut self, leases: &Leases) -> Result<Option<Ledger>, ClientError> {
-        let is_served = ingress::is_running(&self.parts.home);
+        let is_served = match self.parts.traffic {
+            Traffic::Ingress => ingress::is_running(&self.parts.home),
+            Traffic::Cluster => true,
+        };
         self.parts.watch.note_ingress(is_served);
         if !is_served {
             return Ok(None);

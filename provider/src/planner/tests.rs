@@ -59,6 +59,7 @@ fn running(spec: &LeaseSpec) -> SeenLease {
             version: spec.version,
             state: ReplicaState::Running,
             address: None,
+            is_ready: None,
             run: Run::default(),
         })
     });
@@ -66,6 +67,7 @@ fn running(spec: &LeaseSpec) -> SeenLease {
         key: spec.key,
         replicas: replicas.collect(),
         interface: None,
+        public_ports: BTreeMap::new(),
     }
 }
 

@@ -34,6 +34,7 @@ impl Stage {
         let plan = Plan {
             validators: 4,
             providers: 0,
+            kubernetes: false,
             rules: None,
         };
         let mut network = build::build(&folder, STAGE, plan)?;

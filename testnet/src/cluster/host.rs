@@ -8,6 +8,7 @@ use crate::network::lock::FolderLock;
 use crate::network::process::{Process, kill_all, pids};
 use anyhow::{Context, ensure};
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -21,6 +22,16 @@ const FIXED: [&str; 5] = [
     "/var/lib/kubelet",
     "/var/log/containers",
 ];
+
+/// Where a node's file of resolvers lies in its folder, and where programs look for it.
+pub const RESOLVER: &str = "resolv.conf";
+const HOST_RESOLVER: &str = "/etc/resolv.conf";
+/// Where systemd keeps the servers that its own resolver asks.
+const BEHIND_LOOPBACK: &str = "/run/systemd/resolve/resolv.conf";
+
+/// Makes the network namespace in which it runs pass packets on.
+const FORWARD: &str =
+    "echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding";
 
 /// The group of the cluster's own programs.
 pub fn group_of_programs(layout: Layout) -> PathBuf {
@@ -42,14 +53,14 @@ pub fn create(cluster: &Cluster) -> anyhow::Result<()> {
         run("ip", &["netns", "add", &layout.namespace(*member)], "")?;
     }
     run("ip", &["-batch", "-"], &layout.host_commands(&members))?;
+    run("sh", &["-ec", FORWARD], "")?;
+    run("nft", &["-f", "-"], &host_masquerade(layout))?;
     for member in &members {
         let namespace = layout.namespace(*member);
         // The kernel shows the settings of the namespace of whoever asks.
         let file = layout.namespace_file(*member);
-        let forward = "echo 1 > /proc/sys/net/ipv4/ip_forward; \
-                       echo 1 > /proc/sys/net/ipv6/conf/all/forwarding";
         let net = format!("--net={}", file.display());
-        run("nsenter", &[&net, "--", "sh", "-ec", forward], "")?;
+        run("nsenter", &[&net, "--", "sh", "-ec", FORWARD], "")?;
         let commands = layout.member_commands(*member, &members);
         run("ip", &["-n", &namespace, "-batch", "-"], &commands)?;
         if let Member::Node(_) = member {
@@ -92,10 +103,33 @@ fn create_mount_namespaces(cluster: &Cluster) -> anyhow::Result<()> {
             }
             script.push_str(&format!("mount --bind {own} {fixed}\n"));
         }
+        let resolver = paths.own(RESOLVER);
+        std::fs::write(&resolver, resolver_config(layout))
+            .with_context(|| format!("cannot write {resolver}"))?;
+        if Path::new(HOST_RESOLVER).exists() {
+            script.push_str(&format!("mount --bind {resolver} {HOST_RESOLVER}\n"));
+        }
         let namespace = format!("--mount={file}");
         run("unshare", &[&namespace, "sh", "-e"], &script)?;
     }
     Ok(())
+}
+
+/// Whom nodes ask for names: whom this machine asks, but for a resolver on its own loopback address, which is out of
+/// their reach. Where that leaves none, one that refuses at once: the cluster's resolver does not start without any.
+fn resolver_config(layout: Layout) -> String {
+    let text = [BEHIND_LOOPBACK, HOST_RESOLVER].iter().find_map(|file| {
+        let text = std::fs::read_to_string(file).ok()?;
+        let servers = text.lines().filter(|line| {
+            let address = line.strip_prefix("nameserver ").map(str::trim);
+            let address = address.and_then(|address| address.parse::<IpAddr>().ok());
+            address.is_some_and(|address| !address.is_loopback())
+        });
+        let servers: Vec<String> = servers.map(|line| format!("{line}\n")).collect();
+        (!servers.is_empty()).then(|| servers.concat())
+    });
+    let servers = text.unwrap_or_else(|| format!("nameserver {}\n", layout.gateway().0));
+    format!("{servers}options timeout:1 attempts:2\n")
 }
 
 /// Pods' addresses mean nothing outside their cluster: there, a pod has its node's.
@@ -107,6 +141,23 @@ fn masquerade(layout: Layout) -> String {
          ip saddr {pods4} ip daddr != {{ {pods4}, {gateway4}/24 }} masquerade\n  \
          ip6 saddr {pods6} ip6 daddr != {{ {pods6}, {gateway6}/64 }} masquerade\n }}\n}}\n"
     )
+}
+
+/// Nodes' addresses mean nothing beyond this machine: there, a node has this machine's. So it can pull images.
+fn host_masquerade(layout: Layout) -> String {
+    let [own4, own6] = layout.ranges();
+    let (table, bridge) = (layout.table(), layout.bridge());
+    format!(
+        "{}table inet {table} {{\n chain out {{\n  type nat hook postrouting priority srcnat + 10;\n  \
+         ip saddr {own4} oifname != {bridge} masquerade\n  ip6 saddr {own6} oifname != {bridge} masquerade\n }}\n}}\n",
+        without_table(layout)
+    )
+}
+
+/// What `nft` removes the cluster's table with, if there is one.
+fn without_table(layout: Layout) -> String {
+    let table = layout.table();
+    format!("table inet {table} {{ }}\ndelete table inet {table}\n")
 }
 
 /// Ends whatever still runs in the cluster, and removes everything that it has outside its folder.
@@ -147,6 +198,7 @@ pub fn remove(cluster: &Cluster) -> anyhow::Result<()> {
         }
     }
     groups::remove(&group)?;
+    run("nft", &["-f", "-"], &without_table(layout))?;
     if mounted.exists() {
         std::fs::remove_dir(&mounted)
             .with_context(|| format!("cannot remove {}", mounted.display()))?;

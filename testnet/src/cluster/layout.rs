@@ -112,6 +112,11 @@ impl Layout {
         format!("welkin-k8s-{}", self.number)
     }
 
+    /// Its `nft` table on the host.
+    pub fn table(self) -> String {
+        format!("welkin_k8s_{}", self.number)
+    }
+
     /// Its folder, mounted under a name that is short enough for the paths of sockets, which have 107 bytes.
     pub fn mounted(self) -> PathBuf {
         PathBuf::from("/run").join(self.name())
@@ -125,6 +130,12 @@ impl Layout {
     /// A member's addresses.
     pub fn addresses(self, member: Member) -> (Ipv4Addr, Ipv6Addr) {
         self.address(member.host())
+    }
+
+    /// The ranges of its members' addresses, one of each family.
+    pub fn ranges(self) -> [String; 2] {
+        let (own4, own6) = self.address(0);
+        [format!("{own4}/24"), format!("{own6}/64")]
     }
 
     fn address(self, host: u8) -> (Ipv4Addr, Ipv6Addr) {

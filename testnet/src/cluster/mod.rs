@@ -96,7 +96,10 @@ fn known(place: &Place) -> anyhow::Result<Cluster> {
 }
 
 /// Clusters need namespaces and control groups.
-fn require_root() -> anyhow::Result<()> {
+///
+/// # Errors
+/// This is not root.
+pub fn require_root() -> anyhow::Result<()> {
     ensure!(
         rustix::process::geteuid().is_root(),
         "a cluster needs namespaces, control groups and mounts: run this as root"

@@ -1,6 +1,7 @@
 //! The files that a cluster's programs read: certificates, kubeconfigs, and the settings that no flag takes.
 
 use super::certificates::{Authority, Identity, signing_keys};
+use super::host;
 use super::layout::{API_SERVICES, DNS, Layout, Member};
 use super::programs::{HEALTH_KUBELET, LOCAL_PATH_CONFIG, LOCAL_PATH_POD, POD_PIDS, Paths};
 use super::record::Cluster;
@@ -86,8 +87,6 @@ pub fn write(cluster: &Cluster) -> anyhow::Result<()> {
             &own.join("cni/10-welkin.conflist"),
             &cni(member, &paths).to_string(),
         )?;
-        // Without a server of their own, pods that use the node's DNS ask nobody.
-        put(&own.join("resolv.conf"), "options timeout:1 attempts:1\n")?;
     }
     Ok(())
 }
@@ -205,7 +204,7 @@ fn kubelet(layout: Layout, member: Member, paths: &Paths) -> Value {
         "podPidsLimit": POD_PIDS,
         "podLogsDir": paths.own("pod-logs"),
         "volumePluginDir": paths.own("volume-plugins"),
-        "resolvConf": paths.own("resolv.conf"),
+        "resolvConf": paths.own(host::RESOLVER),
         "clusterDNS": [DNS],
         "clusterDomain": "cluster.local",
         "evictionHard": {

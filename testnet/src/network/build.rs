@@ -3,6 +3,8 @@
 use super::ports::{self, Ports};
 use super::record::{Account, Faucet, Network, Provider, Validator};
 use super::shell_word;
+use crate::cluster::layout::{self, Member};
+use crate::cluster::{self, Cluster};
 use anyhow::Context;
 use serde::Serialize;
 use serde_json::Value;
@@ -17,8 +19,9 @@ use welkin_modules::genesis::AppState;
 use welkin_node::config::{Home, MetricsConfig, NodeConfig, P2pConfig, RpcConfig};
 use welkin_node::disk::RealDisk;
 use welkin_node::init::{self, Keys};
-use welkin_provider::backend::Instance;
-use welkin_provider::config::{Capacity, Config as ProviderConfig};
+use welkin_provider::backend::kubernetes::settings::{IngressSettings, IngressSource};
+use welkin_provider::backend::{Instance, Isolation};
+use welkin_provider::config::{Capacity, Config as ProviderConfig, KubernetesConfig};
 use welkin_runtime::crypto::SigningKey;
 use welkin_runtime::{Address, Amount, Time};
 
@@ -40,6 +43,8 @@ pub struct Plan {
     pub validators: u16,
     /// Providers, 0 to 3.
     pub providers: u16,
+    /// Whether each of them has a Kubernetes cluster instead of containers.
+    pub kubernetes: bool,
     /// What is laid over the genesis' `app_state`.
     pub rules: Option<Value>,
 }
@@ -62,6 +67,14 @@ impl Made {
 
     fn address(&self) -> Address {
         self.key.address()
+    }
+
+    fn account(&self) -> Account {
+        Account {
+            name: self.name.clone(),
+            address: self.address(),
+            balance: self.balance,
+        }
     }
 }
 
@@ -110,6 +123,7 @@ pub fn build(folder: &Path, name: &str, plan: Plan) -> anyhow::Result<Network> {
         genesis: &genesis,
         genesis_file: &genesis_file,
         nodes: &nodes,
+        kubernetes: plan.kubernetes,
     };
     let network = Network {
         name: name.to_owned(),
@@ -128,14 +142,7 @@ pub fn build(folder: &Path, name: &str, plan: Plan) -> anyhow::Result<Network> {
             address: faucet.address(),
             url: format!("http://127.0.0.1:{}", ports.faucet()),
         },
-        accounts: accounts
-            .iter()
-            .map(|made| Account {
-                name: made.name.clone(),
-                address: made.address(),
-                balance: made.balance,
-            })
-            .collect(),
+        accounts: accounts.iter().map(Made::account).collect(),
         engine: None,
         processes: BTreeMap::new(),
     };
@@ -245,6 +252,7 @@ struct Placed<'a> {
     genesis: &'a Genesis,
     genesis_file: &'a Path,
     nodes: &'a [String],
+    kubernetes: bool,
 }
 
 impl Placed<'_> {
@@ -272,8 +280,9 @@ impl Placed<'_> {
             ports_first: port.first,
             ports_last: port.last,
             max_connections: 1_024,
-            // Put in once an engine is found.
+            // Put in once an engine is found, or a cluster is there.
             engine_socket: None,
+            kubernetes: None,
             local_images: vec![super::engine::IMAGE.to_owned()],
             allow_root: false,
             attributes: BTreeMap::from([("region".to_owned(), format!("local-{index}"))]),
@@ -299,6 +308,7 @@ impl Placed<'_> {
             channel: format!("127.0.0.1:{}", port.channel),
             http_port: port.http,
             instance: instance.short(),
+            cluster: self.kubernetes.then(|| cluster::folder(self.folder, index)),
         })
     }
 }
@@ -324,6 +334,39 @@ pub fn set_engine(provider: &Provider, socket: &Path) -> anyhow::Result<()> {
         return Ok(());
     }
     config.engine_socket = Some(socket.to_owned());
+    write_provider_config(&provider.config, &config)
+}
+
+/// Tells a provider of its cluster and where the world reaches it; nothing is written where it knows.
+///
+/// # Errors
+/// Its configuration cannot be read or written.
+pub fn set_cluster(provider: &Provider, cluster: &Cluster) -> anyhow::Result<()> {
+    let layout = cluster.layout();
+    let known = ProviderConfig::read(&provider.config, &BTreeMap::new())?;
+    let (ingress4, ingress6) = layout.addresses(Member::Control);
+    let ranges = [layout::PODS, layout::SERVICES].map(|both| both.split(','));
+    let mut config = known.clone();
+    config.http_public_port = Some(layout.http_port());
+    config.kubernetes = Some(KubernetesConfig {
+        kubeconfig: Some(cluster.kubeconfig()),
+        isolation: Isolation::Gvisor,
+        sandbox_class: "gvisor".to_owned(),
+        ingress: IngressSettings {
+            class: "contour".to_owned(),
+            from: IngressSource::Addresses(vec![ingress4.into(), ingress6.into()]),
+        },
+        forbidden: ranges
+            .into_iter()
+            .flatten()
+            .map(str::to_owned)
+            .chain(layout.ranges())
+            .collect(),
+        storage_classes: BTreeMap::new(),
+    });
+    if config == known {
+        return Ok(());
+    }
     write_provider_config(&provider.config, &config)
 }
 

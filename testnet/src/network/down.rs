@@ -2,7 +2,7 @@
 
 use super::lock::FolderLock;
 use super::process::{Process, kill_all, stop_all, strays};
-use super::record::{FAUCET, Network, ingress_of};
+use super::record::{FAUCET, Network, Provider};
 use super::traces::{self, Trace, homes};
 use super::waiting::told;
 use super::{Place, engine, ports, say};
@@ -63,6 +63,11 @@ impl Down {
 /// Ends all processes and containers of a network.
 async fn stop(network: &Network) -> anyhow::Result<()> {
     stop_processes(network)?;
+    for provider in &network.providers {
+        if let Some(cluster) = provider.read_cluster()? {
+            cluster::down::stop(&cluster)?;
+        }
+    }
     let Some(known) = &network.engine else {
         return Ok(());
     };
@@ -87,7 +92,9 @@ fn stop_processes(network: &Network) -> anyhow::Result<()> {
     let providers = || network.providers.iter();
     let daemons = of(&mut providers().map(|one| one.name.clone()));
     stop_all("the providers to end", &daemons)?;
-    let between = of(&mut providers().map(ingress_of).chain([FAUCET.to_owned()]));
+    let between = of(&mut providers()
+        .filter_map(Provider::ingress)
+        .chain([FAUCET.to_owned()]));
     stop_all("ingress and faucet to end", &between)?;
     let validators = of(&mut network.validators.iter().map(|one| one.name.clone()));
     stop_all("the validators to end", &validators)

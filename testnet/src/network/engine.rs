@@ -117,6 +117,23 @@ pub async fn load_image(engine: &Engine, folder: &Path) -> anyhow::Result<()> {
     if there.status.is_success() {
         return Ok(());
     }
+    let archive = make_image(folder).await?;
+    let bytes = Bytes::from(std::fs::read(&archive)?);
+    let loaded = over_socket(&engine.socket, "POST", "/images/load", bytes).await?;
+    ensure!(
+        loaded.status.is_success(),
+        "the engine refuses the demo's image: {}",
+        loaded.text().trim()
+    );
+    std::fs::remove_file(&archive)?;
+    Ok(())
+}
+
+/// Makes an archive of the demo's image in a network's folder.
+///
+/// # Errors
+/// It cannot be built; the text names what is missing.
+pub async fn make_image(folder: &Path) -> anyhow::Result<PathBuf> {
     say("making the demo's image");
     let archive = folder.join("hello.tar");
     let built = tokio::process::Command::new(sources().join("apps/build-image.sh"))
@@ -130,15 +147,7 @@ pub async fn load_image(engine: &Engine, folder: &Path) -> anyhow::Result<()> {
         built.success(),
         "the demo's image could not be made; what is missing stands above"
     );
-    let bytes = Bytes::from(std::fs::read(&archive)?);
-    let loaded = over_socket(&engine.socket, "POST", "/images/load", bytes).await?;
-    ensure!(
-        loaded.status.is_success(),
-        "the engine refuses the demo's image: {}",
-        loaded.text().trim()
-    );
-    std::fs::remove_file(&archive)?;
-    Ok(())
+    Ok(archive)
 }
 
 /// Containers of a provider, running or not, as the engine lists them.

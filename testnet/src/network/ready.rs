@@ -87,7 +87,9 @@ pub async fn until_providers_bid(network: &Network) -> anyhow::Result<()> {
                 Err(why) => last = format!("{why:#}"),
             }
             check_alive(network, &provider.name)?;
-            check_alive(network, &super::record::ingress_of(provider))?;
+            if let Some(ingress) = provider.ingress() {
+                check_alive(network, &ingress)?;
+            }
             if began.elapsed() > PATIENCE {
                 bail!(
                     "{} does not bid ({last}); see {}",

@@ -2,6 +2,7 @@
 
 use super::ports::{Owner, Ports};
 use super::process::{Process, Start};
+use crate::cluster::Cluster;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -67,6 +68,27 @@ pub struct Provider {
     pub http_port: u16,
     /// What its objects on the engine and its firewall table are named with.
     pub instance: String,
+    /// The folder of the Kubernetes cluster that runs its leases; the container engine does where there is none.
+    #[serde(default)]
+    pub cluster: Option<PathBuf>,
+}
+
+impl Provider {
+    /// The record of its cluster, if it has one that was built.
+    ///
+    /// # Errors
+    /// The file is damaged.
+    pub fn read_cluster(&self) -> anyhow::Result<Option<Cluster>> {
+        let Some(folder) = &self.cluster else {
+            return Ok(None);
+        };
+        Cluster::read(folder)
+    }
+
+    /// The name of its own ingress among the processes; a cluster has one itself.
+    pub fn ingress(&self) -> Option<String> {
+        self.cluster.is_none().then(|| ingress_of(self))
+    }
 }
 
 /// The faucet.
@@ -215,17 +237,17 @@ impl Network {
         self.start("welkin-provider", arguments, &provider.name)
     }
 
-    /// What runs a provider's ingress.
+    /// What runs a provider's ingress, under this name.
     ///
     /// # Errors
     /// The binary is missing.
-    pub fn start_ingress(&self, provider: &Provider) -> anyhow::Result<Start> {
+    pub fn start_ingress(&self, provider: &Provider, name: &str) -> anyhow::Result<Start> {
         let arguments = vec![
             "--config".to_owned(),
             provider.config.display().to_string(),
             "ingress".to_owned(),
         ];
-        self.start("welkin-provider", arguments, &ingress_of(provider))
+        self.start("welkin-provider", arguments, name)
     }
 
     /// What runs the faucet.
@@ -251,7 +273,6 @@ impl Network {
 /// The faucet's name among the processes.
 pub const FAUCET: &str = "faucet";
 
-/// The name of a provider's ingress among the processes.
-pub fn ingress_of(provider: &Provider) -> String {
+fn ingress_of(provider: &Provider) -> String {
     format!("{}-ingress", provider.name)
 }

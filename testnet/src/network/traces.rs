@@ -156,6 +156,7 @@ mod tests {
         let plan = Plan {
             validators: 2,
             providers: 2,
+            kubernetes: false,
             rules: None,
         };
         let folder = dir.join("net");

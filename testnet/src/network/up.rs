@@ -4,10 +4,12 @@ use super::build::{self, Plan};
 use super::lock::FolderLock;
 use super::ports::Listener;
 use super::process::{Start, strays};
-use super::record::{FAUCET, Network, ingress_of};
+use super::record::{FAUCET, Network, Provider};
 use super::{Place, demo, down, engine, ports, ready, say, shell_word};
-use crate::cluster::Cluster;
+use crate::cluster::up::Wanted;
+use crate::cluster::{self, Cluster};
 use anyhow::{Context, bail, ensure};
+use futures::future::try_join_all;
 use serde_json::Value;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -29,6 +31,9 @@ pub struct Up {
     /// Providers, 0 to 3 [default: 1]
     #[structopt(long, parse(try_from_str = providers))]
     providers: Option<u16>,
+    /// Gives each provider a Kubernetes cluster of its own instead of containers; needs root's rights and Go
+    #[structopt(long)]
+    kubernetes: bool,
     /// A JSON file that is laid over the genesis' `app_state`, such as {"escrow":{"params":{"grace_seconds":20}}}
     #[structopt(long, parse(from_os_str), value_name = "FILE")]
     rules: Option<PathBuf>,
@@ -68,9 +73,10 @@ impl Up {
     }
 
     async fn bring_up(&self, folder: &Path) -> anyhow::Result<()> {
-        let began = Instant::now();
         // Before anything is removed, made or started for them.
         let rules = self.rules()?;
+        let programs = self.cluster_programs()?;
+        let began = Instant::now();
         if self.fresh {
             down::purge(folder).await?;
         }
@@ -79,7 +85,7 @@ impl Up {
         if is_complete(&network) && ready::is_ready(&network).await {
             say(format!("the network {} runs already", network.name));
         } else {
-            start(&mut network).await?;
+            start(&mut network, programs.as_deref()).await?;
             say(format!(
                 "the network {} is ready after {:.1} s",
                 network.name,
@@ -92,6 +98,15 @@ impl Up {
             println!("{}", demo::deploy(&network)?);
         }
         Ok(())
+    }
+
+    /// What clusters consist of, built, where clusters are asked for.
+    fn cluster_programs(&self) -> anyhow::Result<Option<PathBuf>> {
+        if !self.kubernetes {
+            return Ok(None);
+        }
+        cluster::require_root()?;
+        cluster::up::build().map(Some)
     }
 
     /// The rules of the file, which a genesis can have.
@@ -131,6 +146,13 @@ impl Up {
                     network.name
                 );
             }
+            ensure!(
+                !self.kubernetes || network.providers.iter().all(|one| one.cluster.is_some()),
+                "the providers of the network {} run containers; --name {} --fresh removes it and builds a new one, \
+                 another --name builds one beside it",
+                network.name,
+                network.name
+            );
             return Ok(network);
         }
         // A build that was cut off: nothing of it was ever started.
@@ -138,6 +160,7 @@ impl Up {
         let plan = Plan {
             validators: self.validators.unwrap_or(4),
             providers: self.providers.unwrap_or(1),
+            kubernetes: self.kubernetes,
             rules,
         };
         say(format!(
@@ -183,7 +206,7 @@ fn read_json(path: &Path) -> anyhow::Result<Value> {
 }
 
 /// Starts what does not run, and waits until all is ready.
-async fn start(network: &mut Network) -> anyhow::Result<()> {
+async fn start(network: &mut Network, programs: Option<&Path>) -> anyhow::Result<()> {
     // Processes of a run that ended between starting them and writing them down.
     for stray in strays(&network.folder) {
         if !network.processes.values().any(|known| *known == stray) && stray.pid != own_pid() {
@@ -200,14 +223,33 @@ async fn start(network: &mut Network) -> anyhow::Result<()> {
     }
     let faucet = network.start_faucet()?;
     start_one(network, FAUCET, &faucet)?;
-    start_providers(network).await?;
+    start_providers(network, programs).await?;
     let image = async {
         match &network.engine {
             Some(engine) => engine::load_image(engine, &network.folder).await,
-            None => Ok(()),
+            None => load_into_clusters(network).await,
         }
     };
     tokio::try_join!(image, until_ready(network)).map(|_| ())
+}
+
+/// Loads the demo's image into the providers' clusters.
+async fn load_into_clusters(network: &Network) -> anyhow::Result<()> {
+    let clusters = clusters(network)?;
+    if clusters.is_empty() {
+        return Ok(());
+    }
+    let archive = engine::make_image(&network.folder).await?;
+    for cluster in &clusters {
+        cluster::load::load(cluster, &archive).await?;
+    }
+    std::fs::remove_file(&archive)?;
+    Ok(())
+}
+
+fn clusters(network: &Network) -> anyhow::Result<Vec<Cluster>> {
+    let read = |provider: &Provider| provider.read_cluster().transpose();
+    network.providers.iter().filter_map(read).collect()
 }
 
 /// Whether every process that does not run yet will find its ports free.
@@ -245,21 +287,55 @@ fn taken_port(network: &Network) -> anyhow::Result<Option<(String, Listener)>> {
 }
 
 /// Starts providers with what they need. They wait for the chain by themselves.
-async fn start_providers(network: &mut Network) -> anyhow::Result<()> {
+async fn start_providers(network: &mut Network, programs: Option<&Path>) -> anyhow::Result<()> {
     if network.providers.is_empty() {
         return Ok(());
     }
-    let engine = engine::ensure(network.engine.as_ref(), &network.folder).await?;
-    network.engine = Some(engine.clone());
-    network.write()?;
-    for provider in network.providers.clone() {
-        build::set_engine(&provider, &engine.socket)?;
-        let ingress = network.start_ingress(&provider)?;
-        start_one(network, &ingress_of(&provider), &ingress)?;
-        let daemon = network.start_daemon(&provider)?;
+    let own = network.providers.clone();
+    if own.iter().any(|provider| provider.cluster.is_none()) {
+        let engine = engine::ensure(network.engine.as_ref(), &network.folder).await?;
+        network.engine = Some(engine.clone());
+        network.write()?;
+        for provider in &own {
+            build::set_engine(provider, &engine.socket)?;
+        }
+    }
+    let name = network.name.clone();
+    let clusters = own
+        .iter()
+        .map(|provider| bring_up_cluster(&name, provider, programs));
+    try_join_all(clusters).await?;
+    for provider in &own {
+        if let Some(ingress) = provider.ingress() {
+            let start = network.start_ingress(provider, &ingress)?;
+            start_one(network, &ingress, &start)?;
+        }
+        let daemon = network.start_daemon(provider)?;
         start_one(network, &provider.name, &daemon)?;
     }
     Ok(())
+}
+
+/// Brings the provider's cluster up, if it has one.
+async fn bring_up_cluster(
+    network: &str,
+    provider: &Provider,
+    programs: Option<&Path>,
+) -> anyhow::Result<()> {
+    let Some(folder) = &provider.cluster else {
+        return Ok(());
+    };
+    let wanted = Wanted {
+        name: network,
+        nodes: None,
+        programs: match programs {
+            Some(programs) => programs.to_owned(),
+            None => cluster::up::build()?,
+        },
+    };
+    std::fs::create_dir_all(folder)?;
+    let (cluster, _) = cluster::up::bring_up(folder, &wanted).await?;
+    build::set_cluster(provider, &cluster)
 }
 
 async fn until_ready(network: &Network) -> anyhow::Result<()> {
@@ -288,15 +364,20 @@ fn start_one(network: &mut Network, name: &str, start: &Start) -> anyhow::Result
 
 /// Whether all processes run.
 fn is_complete(network: &Network) -> bool {
+    let runs = |provider: &Provider| {
+        let is_alive = |process: String| network.is_alive(&process);
+        let cluster = provider.read_cluster().ok().flatten();
+        network.is_alive(&provider.name)
+            && provider.ingress().is_none_or(is_alive)
+            && provider.cluster.is_none() == cluster.is_none()
+            && cluster.is_none_or(|cluster| cluster.processes.values().all(|one| one.is_alive()))
+    };
     network
         .validators
         .iter()
         .all(|one| network.is_alive(&one.name))
         && network.is_alive(FAUCET)
-        && network
-            .providers
-            .iter()
-            .all(|one| network.is_alive(&one.name) && network.is_alive(&ingress_of(one)))
+        && network.providers.iter().all(runs)
 }
 
 /// Endpoints and accounts.
@@ -316,6 +397,9 @@ fn summary(network: &Network) -> String {
             "provider   {}  channel {}\n",
             provider.address, provider.channel
         ));
+        if let Some(cluster) = provider.read_cluster().ok().flatten() {
+            text.push_str(&format!("kubeconfig {}\n", cluster.kubeconfig().display()));
+        }
     }
     for account in &network.accounts {
         let tokens = account.balance.0 / 1_000_000;

@@ -88,8 +88,9 @@ pub struct Own {
 
 /// Whether tests with clusters are left out; says so, and what is missing.
 pub fn left_out(test: &str) -> bool {
-    if std::env::var("WELKIN_TEST_KUBERNETES").as_deref() == Ok("1") {
-        return false;
+    if std::env::var("WELKIN_TEST_NO_KUBERNETES").as_deref() == Ok("1") {
+        eprintln!("{test}: left out, because WELKIN_TEST_NO_KUBERNETES=1");
+        return true;
     }
     if !rustix::process::geteuid().is_root() {
         eprintln!("{test}: left out, since it needs root's rights");
@@ -99,7 +100,7 @@ pub fn left_out(test: &str) -> bool {
     let said = String::from_utf8_lossy(&built.stderr);
     if !built.status.success() {
         eprintln!(
-            "{test}: left out ({}); WELKIN_TEST_KUBERNETES=1 builds it",
+            "{test}: left out ({}); testnet/kubernetes/build.sh builds it",
             said.trim()
         );
     }
@@ -265,6 +266,13 @@ pub fn traces(cluster: &Cluster) -> Vec<String> {
         look(&group);
     }
     assert_eq!(groups::processes(&host::group_of_programs(layout)), []);
+    let tables = run(Command::new("nft").args(["list", "tables"]));
+    found.extend(
+        tables
+            .lines()
+            .filter(|line| line.contains(&layout.table()))
+            .map(str::to_owned),
+    );
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     let names = [layout.mounted(), cluster.folder.clone()].map(|path| path.display().to_string());
     let is_of_it = |line: &&str| names.iter().any(|name| line.contains(name));

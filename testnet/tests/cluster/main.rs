@@ -1,6 +1,6 @@
 //! Kubernetes clusters from outside: brought up, used and taken away by the commands that people type.
 //!
-//! Left out, with a line that says so, where the cluster's programs are not built: `WELKIN_TEST_KUBERNETES=1` builds them.
+//! Left out, with a line that says so, where the cluster's programs are not built: `testnet/kubernetes/build.sh` builds them.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 

@@ -29,6 +29,8 @@ pub struct Deployed {
     pub deployment: String,
     pub leases: Vec<String>,
     pub urls: Vec<String>,
+    /// Like `tcp://localhost:31000`.
+    pub ports: Vec<String>,
 }
 
 /// Waits until one of the turns is free, however long the tests before take.
@@ -52,6 +54,23 @@ pub fn no_engine(test: &str) -> bool {
         eprintln!("{test}: left out, because WELKIN_TEST_NO_ENGINE=1");
     }
     left_out
+}
+
+/// Whether tests with Kubernetes clusters are left out; says so, and what is missing.
+pub fn no_cluster(test: &str) -> bool {
+    if std::env::var("WELKIN_TEST_NO_KUBERNETES").as_deref() == Ok("1") {
+        eprintln!("{test}: left out, because WELKIN_TEST_NO_KUBERNETES=1");
+        return true;
+    }
+    let built = output(Command::new(sources().join("kubernetes/build.sh")).arg("--check"));
+    if !built.status.success() {
+        let said = String::from_utf8_lossy(&built.stderr);
+        eprintln!(
+            "{test}: left out; testnet/kubernetes/build.sh builds it: {}",
+            said.trim()
+        );
+    }
+    !built.status.success()
 }
 
 /// Runs a program; its output, whatever its exit code.
@@ -195,6 +214,7 @@ impl Net {
                 .map(|one| text(&one["lease"]))
                 .collect(),
             urls: all(&deployed["urls"]).iter().map(text).collect(),
+            ports: all(&deployed["ports"]).iter().map(text).collect(),
         }
     }
 
@@ -220,6 +240,12 @@ impl Net {
     pub fn containers(&self, provider: &Provider) -> Vec<serde_json::Value> {
         let socket = &self.record().engine.unwrap().socket;
         block_on(engine::containers(socket, &provider.instance)).unwrap()
+    }
+
+    /// Runs `kubectl` in the cluster of a provider; what it printed.
+    pub fn kubectl(&self, provider: usize, arguments: &[&str]) -> String {
+        let cluster = self.record().providers[provider].cluster.clone().unwrap();
+        run(Command::new(cluster.join("kubectl")).args(arguments))
     }
 
     /// Kills a process of the network.

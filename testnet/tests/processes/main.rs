@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod behaviours;
 mod deletes_nothing;
 mod demo;
 mod deposit;

@@ -96,6 +96,7 @@ impl Config {
             isolation,
             network_isolated: check(firewall.clone()).await.is_ok(),
             offers: Offers::default(),
+            traffic: Traffic::Ingress,
         };
         Ok(ContainerBackend {
             config: self,
@@ -364,6 +365,7 @@ impl Backend for ContainerBackend {
                 key,
                 replicas: Vec::new(),
                 interface: Some(spec::bridge_name(self.instance(), key)),
+                public_ports: BTreeMap::new(),
             };
             // A lease whose containers are gone still has its network, and must be seen to be removed.
             for network in network::list(&self.engine, self.instance()).await? {

@@ -53,6 +53,7 @@ impl Object {
             version: self.version,
             state: self.state,
             address: self.address,
+            is_ready: None,
             run: self.run,
         }
     }

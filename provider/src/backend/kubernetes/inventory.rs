@@ -1,9 +1,16 @@
 //! What a cluster has. Pure, in whole numbers.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
+use super::settings::{DEFAULT_CLASS, Settings};
 use crate::backend::Inventory;
+
+/// The annotation of the storage class that is meant where none is named.
+const IS_DEFAULT: &str = "storageclass.kubernetes.io/is-default-class";
 
 /// What all nodes on which tenants may run have together.
 pub fn total(nodes: &[Node]) -> Inventory {
@@ -23,6 +30,42 @@ pub fn total(nodes: &[Node]) -> Inventory {
         total.memory_bytes = total.memory_bytes.saturating_add(memory_bytes);
     }
     total
+}
+
+/// The classes of the SDL that the cluster has volumes of: those that the operator named one for, and `default` where the
+/// cluster has one. Others of its classes are not the tenants'.
+///
+/// # Errors
+/// One that the settings name is not there; what to do.
+pub fn storage_classes(there: &[StorageClass], settings: &Settings) -> Result<Vec<String>, String> {
+    let names: BTreeSet<&str> = there
+        .iter()
+        .filter_map(|class| class.metadata.name.as_deref())
+        .collect();
+    let named = &settings.storage_classes;
+    if let Some((class, missing)) = named
+        .iter()
+        .find(|(_, name)| !names.contains(name.as_str()))
+    {
+        let all: Vec<&str> = names.into_iter().collect();
+        return Err(format!(
+            "`kubernetes.storage_classes` has {missing:?} for {class:?}, and the cluster has no such storage class; it has: {}",
+            all.join(", ")
+        ));
+    }
+    let mut offered: BTreeSet<String> = named.keys().cloned().collect();
+    if there.iter().any(is_default) {
+        offered.insert(DEFAULT_CLASS.to_owned());
+    }
+    Ok(offered.into_iter().collect())
+}
+
+fn is_default(class: &StorageClass) -> bool {
+    let annotations = class.metadata.annotations.as_ref();
+    annotations
+        .and_then(|all| all.get(IS_DEFAULT))
+        .map(String::as_str)
+        == Some("true")
 }
 
 /// Whether it is ready, may be scheduled to, and keeps no pods off.
@@ -99,7 +142,9 @@ fn scale(suffix: &str) -> Option<(u128, i32)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::objects::tests::settings;
     use super::*;
+    use crate::backend::Isolation;
 
     #[test]
     fn quantities_are_read_as_kubernetes_writes_them() {
@@ -127,5 +172,31 @@ mod tests {
         ] {
             assert_eq!(read(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_class_is_offered_where_the_operator_named_one_that_is_there_or_the_cluster_has_a_default()
+    {
+        let class = |name: &str, default: &str| -> StorageClass {
+            let class = serde_json::json!({
+                "metadata": { "name": name, "annotations": { IS_DEFAULT: default } }, "provisioner": "p",
+            });
+            serde_json::from_value(class).unwrap()
+        };
+        let offered = |there: &[StorageClass]| storage_classes(there, &settings(Isolation::Gvisor));
+        let ssd = class("fast-ssd", "false");
+        assert_eq!(
+            offered(std::slice::from_ref(&ssd)),
+            Ok(vec!["beta2".to_owned()])
+        );
+        assert_eq!(
+            offered(&[ssd, class("slow", "true")]),
+            Ok(vec!["beta2".to_owned(), "default".to_owned()])
+        );
+        let missing = offered(&[class("slow", "true")]).unwrap_err();
+        assert!(
+            missing.contains("\"fast-ssd\" for \"beta2\"") && missing.ends_with("it has: slow"),
+            "{missing}"
+        );
     }
 }

@@ -3,18 +3,21 @@
 //! `hello web` serves a page on port 8080. For each request it asks the service `counter` by name for the next
 //! number, and says so on the page where that service does not answer.
 //! `hello counter` counts requests on port 8081.
+//! `hello echo` sends back what comes to port 7070 over UDP.
 //! `hello ask HOST PORT PATH` prints what another service answers, for a look around from inside a container.
 //!
 //! It has no dependencies, so that the demo's image needs nothing but this program and the C library.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 const WEB_PORT: u16 = 8080;
 const COUNTER_PORT: u16 = 8081;
+const ECHO_PORT: u16 = 7070;
+const MAX_ECHO_BYTES: usize = 512;
 const TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_REQUEST_BYTES: u64 = 16 * 1024;
 const MAX_CONNECTIONS: usize = 64;
@@ -27,15 +30,27 @@ fn main() {
             let count = AtomicU64::new(0);
             serve(COUNTER_PORT, move |path| counter(&count, path))
         }
+        "echo" => echo(),
         "ask" => look(std::env::args().skip(2).collect()),
         _ => {
-            eprintln!("usage: hello web | counter | ask HOST PORT PATH");
+            eprintln!("usage: hello web | counter | echo | ask HOST PORT PATH");
             std::process::exit(2);
         }
     };
     if let Err(error) = result {
         eprintln!("hello {role}: {error}");
         std::process::exit(1);
+    }
+}
+
+fn echo() -> std::io::Result<()> {
+    let socket = UdpSocket::bind(("0.0.0.0", ECHO_PORT))?;
+    println!("listening on port {ECHO_PORT}");
+    let mut piece = [0; MAX_ECHO_BYTES];
+    loop {
+        let (length, sender) = socket.recv_from(&mut piece)?;
+        // Whoever asked may be gone.
+        let _ = socket.send_to(&piece[..length], sender);
     }
 }
 

@@ -136,4 +136,4 @@ fn protocol(protocol: Protocol) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

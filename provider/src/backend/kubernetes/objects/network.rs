@@ -25,6 +25,9 @@ const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 /// Where the cluster's resolver runs, as everywhere.
 const RESOLVER: (&str, &str, &str) = ("kube-system", "k8s-app", "kube-dns");
 const DNS_PORT: i32 = 53;
+/// IPv4 addresses in the clothes of IPv6. The cluster takes this range for one of IPv4's and refuses it here; the system
+/// sends what goes there as IPv4, to which the rules of IPv4 apply.
+const IPV4_MAPPED: &str = "::ffff:0:0/96";
 
 /// What selects nothing out: all pods of the namespace.
 fn all() -> LabelSelector {
@@ -143,6 +146,7 @@ fn internet(settings: &Settings) -> NetworkPolicySpec {
             .iter()
             .map(|range| (*range).to_owned())
             .chain(own)
+            .filter(|range| range != IPV4_MAPPED)
             .collect();
         NetworkPolicyPeer {
             ip_block: Some(IPBlock {

@@ -17,7 +17,8 @@ use crate::backend::{
 };
 use crate::workload::lease_spec;
 
-fn settings(isolation: Isolation) -> Settings {
+/// A cluster with Contour and one class of volumes.
+pub fn settings(isolation: Isolation) -> Settings {
     let labels = BTreeMap::from([("app".to_owned(), "envoy".to_owned())]);
     Settings {
         instance: Instance {
