@@ -121,6 +121,9 @@ pub struct KubernetesConfig {
     /// The runtime class of sandboxed pods.
     #[serde(default = "default_sandbox_class")]
     pub sandbox_class: String,
+    /// The image of the pod that tries whether the network policies hold: one with `sh` and busybox's `nc`.
+    #[serde(default = "default_probe_image")]
+    pub probe_image: String,
     /// The ingress controller.
     pub ingress: IngressSettings,
     /// Ranges that no lease reaches beside the private ones: nodes, API server, pods and services.
@@ -139,6 +142,7 @@ impl KubernetesConfig {
             isolation: self.isolation,
             sandbox_class: self.sandbox_class.clone(),
             local_images: config.local_images.iter().cloned().collect(),
+            probe_image: self.probe_image.clone(),
             domain: config.domain.clone(),
             ingress: self.ingress.clone(),
             // What is no range was refused when the file was read.
@@ -154,6 +158,10 @@ impl KubernetesConfig {
 
 fn default_isolation() -> Isolation {
     Isolation::Restricted
+}
+
+fn default_probe_image() -> String {
+    "docker.io/library/busybox:1.37".to_owned()
 }
 
 fn default_sandbox_class() -> String {

@@ -191,6 +191,9 @@ fn print_status(socket: &Path, output: Option<&str>) -> anyhow::Result<()> {
             "does not run: no bids are made"
         }
     );
+    if let Some(open) = &status.fence {
+        println!("fence      {open}");
+    }
     println!("open bids  {}", status.open_bids);
     println!(
         "free       {} millicores, {} MiB memory, {} MiB disk",

@@ -326,12 +326,34 @@ impl fmt::Display for Isolation {
 }
 
 /// What an engine's machine has in all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Inventory {
     /// Thousandths of a processor.
     pub cpu_millis: u64,
     /// Bytes of memory.
     pub memory_bytes: u64,
+}
+
+/// What a cluster has free now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// What all its nodes have for this provider's leases, those that run included.
+    pub total: Inventory,
+    /// What is free on each node that takes tenants, everything that runs there taken off.
+    pub nodes: Vec<NodeRoom>,
+    /// What each copy takes beside what it is leased: a sandbox.
+    pub overhead: Inventory,
+    /// What the copies that have their node are leased, by lease.
+    pub placed: BTreeMap<LeaseId, Vec<Inventory>>,
+}
+
+/// What is free on a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NodeRoom {
+    /// Processors and memory.
+    pub free: Inventory,
+    /// Copies for which the node has places.
+    pub copies: u64,
 }
 
 /// Which log lines a tenant wants.
@@ -483,6 +505,22 @@ pub trait Backend: Send + Sync {
 
     /// What the machine has in all, as it was when the back end was built.
     fn inventory(&self) -> Inventory;
+
+    /// What is free now, where there are several machines; else what this machine has in all is what can be leased.
+    ///
+    /// # Errors
+    /// The cluster does not answer: nothing is known, and nothing may be promised.
+    fn room(&self) -> BoxFuture<'_, Result<Option<Room>, BackendError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    /// Tries from inside whether leases reach what they must not; what answered. It starts something, and takes seconds.
+    ///
+    /// # Errors
+    /// It could not be tried, which says nothing.
+    fn leaks(&self) -> BoxFuture<'_, Result<Vec<String>, BackendError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
 
     /// The classes of the SDL of which there are volumes that outlive their containers.
     fn storage_classes(&self) -> Vec<String> {

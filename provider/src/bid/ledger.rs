@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use welkin_modules::ids::OrderId;
 use welkin_modules::matching::Resources;
 
+use super::placement::{Demand, place};
+use crate::backend::{Inventory, NodeRoom};
+
 /// Why something is reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reservation {
@@ -19,7 +22,8 @@ pub enum Reservation {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     capacity: Resources,
-    reserved: BTreeMap<OrderId, (Reservation, Resources)>,
+    reserved: BTreeMap<OrderId, (Reservation, Demand)>,
+    nodes: Option<(Vec<NodeRoom>, Inventory)>,
 }
 
 impl Ledger {
@@ -28,12 +32,34 @@ impl Ledger {
         Ledger {
             capacity,
             reserved: BTreeMap::new(),
+            nodes: None,
         }
     }
 
+    /// The same where each copy has to find a node with so much free, and takes so much beside what it is leased.
+    #[must_use]
+    pub fn on(mut self, nodes: Vec<NodeRoom>, overhead: Inventory) -> Ledger {
+        self.nodes = Some((nodes, overhead));
+        self
+    }
+
     /// Promises `needed` to an order. A second promise to the same order replaces the first: a bid becomes its lease.
-    pub fn reserve(&mut self, order: OrderId, why: Reservation, needed: Resources) {
-        self.reserved.insert(order, (why, needed));
+    pub fn reserve(&mut self, order: OrderId, why: Reservation, demand: impl Into<Demand>) {
+        self.reserved.insert(order, (why, demand.into()));
+    }
+
+    /// Whether each of these copies finds a node, after all that are promised and have none yet.
+    pub fn places(&self, copies: &[Inventory]) -> bool {
+        let Some((nodes, overhead)) = &self.nodes else {
+            return true;
+        };
+        let promised = self
+            .reserved
+            .values()
+            .flat_map(|(_, demand)| &demand.copies);
+        let promised = place(nodes.clone(), *overhead, promised.copied());
+        let all = promised.and_then(|left| place(left, *overhead, copies.iter().copied()));
+        all.is_some()
     }
 
     /// Whether anything is promised to this order.
@@ -46,7 +72,7 @@ impl Ledger {
         let promised = self
             .reserved
             .values()
-            .fold(Resources::default(), |sum, (_, one)| sum.plus(one));
+            .fold(Resources::default(), |sum, (_, one)| sum.plus(&one.needed));
         self.capacity.minus(&promised)
     }
 
@@ -54,7 +80,7 @@ impl Ledger {
     pub fn held(&self, why: Reservation) -> (usize, Resources) {
         let of_kind = self.reserved.values().filter(|(kind, _)| *kind == why);
         of_kind.fold((0, Resources::default()), |(count, sum), (_, one)| {
-            (count + 1, sum.plus(one))
+            (count + 1, sum.plus(&one.needed))
         })
     }
 

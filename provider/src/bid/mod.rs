@@ -1,14 +1,15 @@
 //! The bid engine: whether to bid on an order, and at what rate. Pure.
 //!
 //! ```text
-//!   group, own attributes, attestations ── matching ──┐
-//!   ledger: capacity − bids − leases ──── fits? ──────┼──> Bid at a rate | Pass, with every reason
-//!   price table ───────────────────────── rate? ──────┘
+//!   group, own attributes, attestations ── matching ──────────┐
+//!   ledger: capacity − bids − leases; a node for each copy ───┼──> Bid at a rate | Pass, with every reason
+//!   price table ───────────────────────── rate? ──────────────┘
 //! ```
 //!
 //! Matching is the chain's own code. A quote is the same decision about groups that nobody ordered yet. Not here: sending the bid, and what the machine really has.
 
 mod ledger;
+mod placement;
 mod price;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use crate::backend::Offers;
 use crate::workload::{GPUS, LEASED_IP, lacking_storage};
 
 pub use ledger::{Ledger, Reservation};
+pub use placement::Demand;
 pub use price::PriceTable;
 
 /// What a provider is, for matching.
@@ -56,6 +58,8 @@ pub enum Reason {
         /// What it cannot do.
         what: String,
     },
+    /// There is enough free in all, and not on one node for each copy.
+    Crowded,
     /// The order pays less than it would cost.
     TooCheap {
         /// The most that the order pays for an hour.
@@ -72,6 +76,9 @@ impl fmt::Display for Reason {
         match self {
             Reason::Mismatch(mismatch) => mismatch.fmt(f),
             Reason::Cannot { what } => write!(f, "this provider has no {what}"),
+            Reason::Crowded => f.write_str(
+                "enough is free in all, but no node has room for each copy; smaller copies may fit",
+            ),
             Reason::TooCheap { maximum, asked } => {
                 write!(
                     f,
@@ -98,6 +105,10 @@ pub fn decide(
             .map(Reason::Mismatch)
             .collect();
     reasons.extend(beyond_the_back_end(spec, offering.offers));
+    // Where the sum does not suffice, that is said, and enough.
+    if reasons.is_empty() && !ledger.places(&Demand::of(spec).copies) {
+        reasons.push(Reason::Crowded);
+    }
     match prices.rate(spec) {
         None => reasons.push(Reason::Priceless),
         Some(asked) if asked > maximum => reasons.push(Reason::TooCheap { maximum, asked }),

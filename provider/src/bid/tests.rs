@@ -6,6 +6,8 @@ use welkin_modules::ids::{DeploymentId, OrderId};
 use welkin_modules::matching::Resources;
 use welkin_modules::spec::{Endpoint, Gpu, ResourceUnit, Volume};
 
+use crate::backend::{Inventory, NodeRoom};
+
 const GIB: u64 = 1 << 30;
 
 fn unit(cpu_millis: u64, memory_bytes: u64, disk_bytes: u64, count: u32) -> ResourceUnit {
@@ -144,6 +146,50 @@ fn a_bid_that_becomes_a_lease_is_counted_once() {
     assert_eq!(ledger.free().cpu_millis, 500);
     assert_eq!(ledger.held(Reservation::Bid).0, 0);
     assert_eq!(ledger.held(Reservation::Lease).0, 1);
+}
+
+#[test]
+fn a_copy_that_no_node_has_room_for_is_not_bid_on_though_the_sum_would_do() {
+    let node = NodeRoom {
+        free: Inventory {
+            cpu_millis: 1_000,
+            memory_bytes: 2 * GIB,
+        },
+        copies: 10,
+    };
+    let prices = PriceTable::default();
+    let cluster = || machine().on(vec![node; 2], Inventory::default());
+    let decide = |ledger: &Ledger, cpu, count| {
+        let spec = group(vec![unit(cpu, GIB, GIB, count)]);
+        decide(
+            &spec,
+            Amount(u64::MAX),
+            &Offering::default(),
+            ledger,
+            &prices,
+        )
+    };
+    assert!(matches!(decide(&cluster(), 1_000, 2), Decision::Bid(_)));
+    assert_eq!(
+        decide(&cluster(), 1_500, 1),
+        Decision::Pass(vec![Reason::Crowded])
+    );
+    // What is promised and does not run yet will take its place; what runs has taken it.
+    let promised = Demand::of(&group(vec![unit(600, GIB, GIB, 1)]));
+    let mut ledger = cluster();
+    ledger.reserve(id(1), Reservation::Bid, promised.clone());
+    assert!(matches!(decide(&ledger, 1_000, 1), Decision::Bid(_)));
+    ledger.reserve(id(2), Reservation::Bid, promised.clone());
+    assert_eq!(
+        decide(&ledger, 500, 1),
+        Decision::Pass(vec![Reason::Crowded])
+    );
+    ledger.reserve(
+        id(2),
+        Reservation::Lease,
+        promised.clone().without(&promised.copies),
+    );
+    assert!(matches!(decide(&ledger, 500, 1), Decision::Bid(_)));
 }
 
 #[test]

@@ -6,7 +6,6 @@ use welkin_client::{Chain, ClientError, call};
 use welkin_modules::ids::OrderId;
 use welkin_modules::market::Market;
 use welkin_modules::market::types::{Call as MarketCall, OrderView};
-use welkin_modules::matching::Resources;
 use welkin_modules::spec::GroupSpec;
 use welkin_runtime::Amount;
 use welkin_runtime::crypto::SigningKey;
@@ -14,7 +13,8 @@ use welkin_runtime::tx::RawCall;
 
 use super::LOG;
 use super::look::Looker;
-use crate::bid::{Decision, Ledger, Offering, PriceTable, Reason, Reservation, decide};
+use crate::backend::Inventory;
+use crate::bid::{Decision, Demand, Ledger, Offering, PriceTable, Reason, Reservation, decide};
 
 /// Bids in one transaction.
 const MAX_BIDS_AT_ONCE: usize = 16;
@@ -36,12 +36,20 @@ pub struct Round<'a> {
     pub key: &'a SigningKey,
     /// What this provider is.
     pub offering: &'a Offering,
-    /// What it has.
-    pub capacity: Resources,
+    /// What it has, with nothing promised of it.
+    pub ledger: Ledger,
     /// What its leases hold.
-    pub leases: Vec<(OrderId, Resources)>,
+    pub leases: Vec<(OrderId, Demand)>,
+    /// The copies of leases that have their node.
+    pub placed: BTreeMap<OrderId, Vec<Inventory>>,
     /// What it asks.
     pub prices: &'a PriceTable,
+}
+
+impl Round<'_> {
+    fn still_to_place(&self, order: OrderId, demand: Demand) -> Demand {
+        demand.without(self.placed.get(&order).map_or(&[], Vec::as_slice))
+    }
 }
 
 impl Bidder {
@@ -50,7 +58,7 @@ impl Bidder {
     /// # Errors
     /// [`ClientError`] of the first query or of the transaction; the next round starts anew.
     pub async fn round(&mut self, round: Round<'_>) -> Result<Ledger, ClientError> {
-        let mut ledger = Ledger::new(round.capacity);
+        let mut ledger = round.ledger.clone();
         let orders = round.looker.open_orders().await?;
         // First the bids, then the leases: one that is taken meanwhile is in both, and never in neither. The reconcile
         // loop's look is older than either.
@@ -60,15 +68,20 @@ impl Bidder {
         self.specs
             .retain(|order, _| bids.contains(order) || leased.contains(order));
         for order in bids {
-            let needed = self.needed_by(order, &orders, round.looker).await?;
-            ledger.reserve(order, Reservation::Bid, needed);
+            let demand = self.demand_of(order, &orders, round.looker).await?;
+            ledger.reserve(order, Reservation::Bid, demand);
         }
         for order in leased {
-            let needed = self.needed_by(order, &orders, round.looker).await?;
-            ledger.reserve(order, Reservation::Lease, needed);
+            let demand = self.demand_of(order, &orders, round.looker).await?;
+            ledger.reserve(
+                order,
+                Reservation::Lease,
+                round.still_to_place(order, demand),
+            );
         }
-        for (order, needed) in &round.leases {
-            ledger.reserve(*order, Reservation::Lease, *needed);
+        for (order, demand) in &round.leases {
+            let demand = round.still_to_place(*order, demand.clone());
+            ledger.reserve(*order, Reservation::Lease, demand);
         }
         let wanted = self.choose(&orders, &mut ledger, &round);
         if !wanted.is_empty() {
@@ -99,7 +112,7 @@ impl Bidder {
             let maximum = order.order.max_rate_uwlk_per_hour;
             match decide(&order.spec, maximum, round.offering, ledger, round.prices) {
                 Decision::Bid(rate) => {
-                    ledger.reserve(id, Reservation::Bid, Resources::needed(&order.spec));
+                    ledger.reserve(id, Reservation::Bid, Demand::of(&order.spec));
                     self.specs.insert(id, order.spec.clone());
                     wanted.push((id, rate));
                 }
@@ -116,25 +129,25 @@ impl Bidder {
         wanted
     }
 
-    async fn needed_by(
+    async fn demand_of(
         &mut self,
         order: OrderId,
         orders: &[OrderView],
         looker: &Looker,
-    ) -> Result<Resources, ClientError> {
+    ) -> Result<Demand, ClientError> {
         if let Some(spec) = self.specs.get(&order) {
-            return Ok(Resources::needed(spec));
+            return Ok(Demand::of(spec));
         }
         let found = match orders.iter().find(|view| view.order.id == order) {
             Some(view) => Some(view.clone()),
             None => looker.order(order).await?,
         };
         let Some(view) = found else {
-            return Ok(Resources::default());
+            return Ok(Demand::default());
         };
-        let needed = Resources::needed(&view.spec);
+        let demand = Demand::of(&view.spec);
         self.specs.insert(order, view.spec);
-        Ok(needed)
+        Ok(demand)
     }
 }
 

@@ -12,6 +12,7 @@
 
 pub mod bidding;
 pub mod book;
+pub mod fence;
 pub mod health;
 pub mod journal;
 pub mod knock;
@@ -39,7 +40,6 @@ use tokio::sync::Notify;
 use welkin_client::Chain;
 use welkin_client::keyring::Keyring;
 use welkin_modules::deployment::types::Params as DeploymentParams;
-use welkin_modules::matching::Resources;
 use welkin_p2p::channel::Listener;
 use welkin_p2p::{Keypair, identity};
 use welkin_provider_api::delegation::NonceCache;
@@ -50,7 +50,7 @@ pub use watch::{Status, Watch};
 
 use crate::backend::container::Config as ContainerConfig;
 use crate::backend::kubernetes::{self, KubernetesBackend};
-use crate::backend::{Backend, Instance, Inventory};
+use crate::backend::{Backend, Instance};
 use crate::bid::Offering;
 use crate::config::Config;
 use crate::manifests::{Manifests, SealingKey};
@@ -64,8 +64,6 @@ use tenancy::Gateway;
 /// Log target of the daemon.
 pub const LOG: &str = "welkin::provider";
 
-/// What may be sold of the disk where the operator says nothing: 64 GiB.
-const DEFAULT_STORAGE_BYTES: u64 = 64 << 30;
 /// How long one look waits for a node that lags, or for the next block.
 const LOOK_PATIENCE_MS: u64 = 5_000;
 /// The pause at a start before a chain that did not answer is asked again.
@@ -155,7 +153,8 @@ pub async fn build(config: Config) -> anyhow::Result<Daemon> {
         looker: Looker::new(chain, key.address()),
         key,
         offering,
-        capacity: capacity(&config, shared.backend.inventory()),
+        capacity: config.capacity,
+        backend: shared.backend.clone(),
         prices: config.prices,
         home: config.home.clone(),
         traffic: can.traffic,
@@ -342,17 +341,4 @@ async fn listen(config: &Config, chain: &Chain, channel: Keypair) -> anyhow::Res
         listen.listen.push(identity::parse_address(text)?);
     }
     Ok(Listener::start(&listen, channel).await?)
-}
-
-fn capacity(config: &Config, has: Inventory) -> Resources {
-    let wanted = config.capacity;
-    Resources {
-        cpu_millis: wanted.cpu_millis.unwrap_or(has.cpu_millis),
-        memory_bytes: wanted
-            .memory_bytes
-            .unwrap_or(has.memory_bytes)
-            .min(has.memory_bytes),
-        gpus: 0,
-        storage_bytes: wanted.storage_bytes.unwrap_or(DEFAULT_STORAGE_BYTES),
-    }
 }

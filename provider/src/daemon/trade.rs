@@ -3,8 +3,9 @@
 //! It runs beside the reconcile loop and sees its newest look, so that a chain that stands still, or a transaction that is
 //! waited for, holds up no container.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -20,14 +21,19 @@ use welkin_runtime::crypto::SigningKey;
 
 use super::bidding::{Bidder, Round, submit_each};
 use super::book::Live;
+use super::fence::{Fence, guard};
 use super::look::{Leases, Looker};
 use super::{LOG, Watch};
-use crate::backend::Traffic;
-use crate::bid::{Ledger, Offering, PriceTable};
+use crate::backend::{Backend, Inventory, Traffic};
+use crate::bid::{Demand, Ledger, Offering, PriceTable};
+use crate::config::Capacity;
 use crate::ingress;
 
 /// Withdrawals in one transaction.
 const MAX_WITHDRAWALS: usize = 32;
+
+/// What may be sold of the disk where the operator says nothing: 64 GiB.
+const DEFAULT_STORAGE_BYTES: u64 = 64 << 30;
 
 /// What the trader is made of.
 pub struct Parts {
@@ -37,8 +43,10 @@ pub struct Parts {
     pub key: SigningKey,
     /// What this provider is.
     pub offering: Offering,
-    /// What it has.
-    pub capacity: Resources,
+    /// What the operator lets it promise.
+    pub capacity: Capacity,
+    /// What has that.
+    pub backend: Arc<dyn Backend>,
     /// What it asks.
     pub prices: PriceTable,
     /// The provider's folder.
@@ -84,10 +92,20 @@ impl Parts {
 
 impl Trader {
     /// Acts on every new look, until there will be no more.
-    pub async fn run(mut self) {
+    pub async fn run(self) {
+        let (told, fence) = watch::channel(Fence::Unknown);
+        let guarding = guard(self.parts.backend.clone(), told, self.parts.watch.clone());
+        tokio::select! {
+            () = self.trade(fence) => {}
+            () = guarding => {}
+        }
+    }
+
+    async fn trade(mut self, fence: watch::Receiver<Fence>) {
         while self.parts.views.changed().await.is_ok() {
             let view = self.parts.views.borrow_and_update().clone();
-            let outcome = self.round(&view).await;
+            let is_fenced = *fence.borrow() == Fence::Holds;
+            let outcome = self.round(&view, is_fenced).await;
             if let Err(error) = &outcome {
                 tracing::warn!(target: LOG, %error, "no bids or withdrawals this time");
             }
@@ -96,16 +114,23 @@ impl Trader {
         }
     }
 
-    async fn round(&mut self, view: &View) -> Result<(), ClientError> {
-        let bids = self.close_and_bid(view).await;
+    async fn round(&mut self, view: &View, is_fenced: bool) -> Result<(), ClientError> {
+        let bids = self.close_and_bid(view, is_fenced).await;
         let ledger = bids.as_ref().ok().cloned().flatten();
         self.parts.ledgers.send_replace(ledger);
         bids?;
         self.withdraw(&view.leases).await
     }
 
-    async fn close_and_bid(&mut self, view: &View) -> Result<Option<Ledger>, ClientError> {
+    async fn close_and_bid(
+        &mut self,
+        view: &View,
+        is_fenced: bool,
+    ) -> Result<Option<Ledger>, ClientError> {
         self.close_unused(view).await?;
+        if !is_fenced {
+            return Ok(None);
+        }
         self.bid(&view.leases).await
     }
 
@@ -143,15 +168,32 @@ impl Trader {
         if !is_served {
             return Ok(None);
         }
-        let held = |live: &Live| (live.key.lease, Resources::needed(&live.spec));
+        let room = match self.parts.backend.room().await {
+            Ok(room) => room,
+            Err(error) => {
+                tracing::warn!(target: LOG, %error, "what is free is not known, so nothing is bid on");
+                return Ok(None);
+            }
+        };
+        let has = room
+            .as_ref()
+            .map_or_else(|| self.parts.backend.inventory(), |room| room.total);
+        let mut ledger = Ledger::new(capacity(self.parts.capacity, has));
+        let mut placed = BTreeMap::new();
+        if let Some(room) = room {
+            ledger = ledger.on(room.nodes, room.overhead);
+            placed = room.placed;
+        }
+        let held = |live: &Live| (live.key.lease, Demand::of(&live.spec));
         let ledger = self
             .bidder
             .round(Round {
                 looker: &self.parts.looker,
                 key: &self.parts.key,
                 offering: &self.parts.offering,
-                capacity: self.parts.capacity,
+                ledger,
                 leases: leases.live.values().map(held).collect(),
+                placed,
                 prices: &self.parts.prices,
             })
             .await?;
@@ -178,5 +220,18 @@ impl Trader {
             }
         }
         Ok(())
+    }
+}
+
+/// What may be promised of what there is.
+fn capacity(wanted: Capacity, has: Inventory) -> Resources {
+    Resources {
+        cpu_millis: wanted.cpu_millis.unwrap_or(has.cpu_millis),
+        memory_bytes: wanted
+            .memory_bytes
+            .unwrap_or(has.memory_bytes)
+            .min(has.memory_bytes),
+        gpus: 0,
+        storage_bytes: wanted.storage_bytes.unwrap_or(DEFAULT_STORAGE_BYTES),
     }
 }

@@ -27,6 +27,9 @@ pub struct Status {
     pub last_error: Option<String>,
     /// Why there were no bids or withdrawals the last time, if they failed.
     pub last_trade_error: Option<String>,
+    /// Why nothing is bid on, where it is not known that leases are kept in.
+    #[serde(default)]
+    pub fence: Option<String>,
     /// Open bids.
     pub open_bids: usize,
     /// What can be promised still.
@@ -88,6 +91,7 @@ impl Watch {
         let status = Status {
             provider,
             chain_id,
+            fence: Some("it is being tried whether leases are kept in".to_owned()),
             ..Status::default()
         };
         Watch {
@@ -120,6 +124,10 @@ impl Watch {
 
     pub(super) fn note_trade(&self, error: Option<String>) {
         self.lock().last_trade_error = error;
+    }
+
+    pub(super) fn note_fence(&self, open: Option<String>) {
+        self.lock().fence = open;
     }
 
     pub(super) fn note_ingress(&self, is_running: bool) {

@@ -352,6 +352,7 @@ pub fn set_cluster(provider: &Provider, cluster: &Cluster) -> anyhow::Result<()>
         kubeconfig: Some(cluster.kubeconfig()),
         isolation: Isolation::Gvisor,
         sandbox_class: "gvisor".to_owned(),
+        probe_image: super::engine::IMAGE.to_owned(),
         ingress: IngressSettings {
             class: "contour".to_owned(),
             from: IngressSource::Addresses(vec![ingress4.into(), ingress6.into()]),

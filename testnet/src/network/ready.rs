@@ -135,10 +135,13 @@ pub async fn provider_status(provider: &Provider) -> anyhow::Result<Status> {
 }
 
 /// Whether a provider bids: it is registered before it answers here, and bids when it has looked at the chain and its
-/// ingress runs.
+/// ingress runs and it is known that leases are kept in.
 async fn bids(provider: &Provider) -> anyhow::Result<bool> {
     let status = provider_status(provider).await?;
     if let Some(why) = status.last_error {
+        bail!(why);
+    }
+    if let Some(why) = status.fence {
         bail!(why);
     }
     Ok(status.height > 0 && status.ingress_running)

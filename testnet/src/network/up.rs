@@ -227,29 +227,10 @@ async fn start(network: &mut Network, programs: Option<&Path>) -> anyhow::Result
     let image = async {
         match &network.engine {
             Some(engine) => engine::load_image(engine, &network.folder).await,
-            None => load_into_clusters(network).await,
+            None => Ok(()),
         }
     };
     tokio::try_join!(image, until_ready(network)).map(|_| ())
-}
-
-/// Loads the demo's image into the providers' clusters.
-async fn load_into_clusters(network: &Network) -> anyhow::Result<()> {
-    let clusters = clusters(network)?;
-    if clusters.is_empty() {
-        return Ok(());
-    }
-    let archive = engine::make_image(&network.folder).await?;
-    for cluster in &clusters {
-        cluster::load::load(cluster, &archive).await?;
-    }
-    std::fs::remove_file(&archive)?;
-    Ok(())
-}
-
-fn clusters(network: &Network) -> anyhow::Result<Vec<Cluster>> {
-    let read = |provider: &Provider| provider.read_cluster().transpose();
-    network.providers.iter().filter_map(read).collect()
 }
 
 /// Whether every process that does not run yet will find its ports free.
@@ -304,7 +285,16 @@ async fn start_providers(network: &mut Network, programs: Option<&Path>) -> anyh
     let clusters = own
         .iter()
         .map(|provider| bring_up_cluster(&name, provider, programs));
-    try_join_all(clusters).await?;
+    let (clusters, archive) = tokio::try_join!(try_join_all(clusters), image_for(network))?;
+    for cluster in clusters.iter().flatten() {
+        // Providers try with it whether their cluster keeps leases in.
+        if let Some(archive) = &archive {
+            cluster::load::load(cluster, archive).await?;
+        }
+    }
+    if let Some(archive) = archive {
+        std::fs::remove_file(archive)?;
+    }
     for provider in &own {
         if let Some(ingress) = provider.ingress() {
             let start = network.start_ingress(provider, &ingress)?;
@@ -316,14 +306,22 @@ async fn start_providers(network: &mut Network, programs: Option<&Path>) -> anyh
     Ok(())
 }
 
+/// The archive of the demo's image, where clusters are to get it.
+async fn image_for(network: &Network) -> anyhow::Result<Option<PathBuf>> {
+    match network.providers.iter().any(|one| one.cluster.is_some()) {
+        true => engine::make_image(&network.folder).await.map(Some),
+        false => Ok(None),
+    }
+}
+
 /// Brings the provider's cluster up, if it has one.
 async fn bring_up_cluster(
     network: &str,
     provider: &Provider,
     programs: Option<&Path>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<Cluster>> {
     let Some(folder) = &provider.cluster else {
-        return Ok(());
+        return Ok(None);
     };
     let wanted = Wanted {
         name: network,
@@ -335,7 +333,8 @@ async fn bring_up_cluster(
     };
     std::fs::create_dir_all(folder)?;
     let (cluster, _) = cluster::up::bring_up(folder, &wanted).await?;
-    build::set_cluster(provider, &cluster)
+    build::set_cluster(provider, &cluster)?;
+    Ok(Some(cluster))
 }
 
 async fn until_ready(network: &Network) -> anyhow::Result<()> {

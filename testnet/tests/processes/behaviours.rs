@@ -1,11 +1,15 @@
 //! What a tenant can expect of a lease whatever runs it: one suite, on containers and on Kubernetes. What one of them does
 //! not offer is printed.
 
-use crate::harness::{Deployed, Net, fetch, no_cluster, no_engine, output, run, until};
+use crate::harness::{Deployed, Net, block_on, fetch, no_cluster, no_engine, output, run, until};
+use crate::secrets::sdl;
 use serde_json::Value;
 use std::net::UdpSocket;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
+use welkin_testnet::cluster::layout::Member;
+use welkin_testnet::network::{ready, sources};
 
 /// Three services: one with a host name, one with a TCP port, two replicas of one with a UDP port.
 const SUITE: &str = r#"
@@ -159,8 +163,8 @@ fn a_lease_behaves_on_kubernetes_as_its_tenant_expects() {
     data_survives_a_pod(&suite.net);
     println!("Kubernetes offers all of it");
     until("no namespace of a lease is left", || {
-        let namespaces = suite.net.kubectl(0, &["get", "namespaces", "-o=name"]);
-        (!namespaces.contains("namespace/welkin-")).then_some(())
+        let left = ["get", "namespaces", "-o=name", "--selector=welkin/lease"];
+        suite.net.kubectl(0, &left).is_empty().then_some(())
     });
 }
 
@@ -297,4 +301,91 @@ fn data_survives_a_pod(net: &Net) {
         (said.status.success() && said.stdout == b"kept\n").then_some(())
     });
     run(&mut net.welkin("alice", &["deployment", "close", &deployed.deployment]));
+}
+
+#[test]
+fn two_providers_have_a_cluster_each_win_a_group_each_and_remove_what_ended_while_they_were_down() {
+    if no_cluster("two providers with a cluster each") {
+        return;
+    }
+    let (net, _) = Net::up(&["--validators", "1", "--providers", "2", "--kubernetes"]);
+    let file = write(&net, "groups.yaml", &sdl("group", ["one", "two"]));
+    let deployed = net.deploy_as("alice", &file, &[]);
+    let leased = |provider: usize| {
+        let list = ["get", "namespaces", "-o=name", "--selector=welkin/lease"];
+        net.kubectl(provider, &list).lines().count()
+    };
+    assert_eq!((leased(0), leased(1)), (1, 1));
+    assert_eq!(deployed.urls.len(), 2);
+    for url in &deployed.urls {
+        assert!(fetch(url).is_some(), "{url}");
+    }
+
+    let provider = net.provider();
+    net.kill(&provider.name);
+    for url in &deployed.urls {
+        assert!(fetch(url).is_some(), "{url} without its provider");
+    }
+    run(&mut net.welkin("alice", &["deployment", "close", &deployed.deployment]));
+    until("the other provider's is gone", || {
+        (leased(1) == 0).then_some(())
+    });
+    assert_eq!(leased(0), 1);
+    net.start_daemon(&provider);
+    until("what ended meanwhile is gone", || {
+        (leased(0) == 0).then_some(())
+    });
+}
+
+#[test]
+fn a_provider_whose_cluster_enforces_no_policies_names_what_answered_and_does_not_bid() {
+    if no_cluster("a cluster without policies") {
+        return;
+    }
+    let (net, _) = Net::up(&["--validators", "1", "--kubernetes"]);
+    let hello = sources().join("apps/hello/hello.yaml");
+    let could_run = || {
+        let plan = net.json(&["plan", hello.to_str().unwrap()]);
+        plan["groups"][0]["providers"][0]["could_run"] == true
+    };
+    assert!(could_run());
+
+    let provider = net.provider();
+    let cluster = provider.read_cluster().unwrap().unwrap();
+    let felix = cluster
+        .processes
+        .iter()
+        .find(|(name, _)| name.ends_with("-felix"));
+    felix
+        .expect("a process of the node enforces policies")
+        .1
+        .kill()
+        .unwrap();
+    let node = cluster.layout().namespace_file(Member::Node(0));
+    let in_node = |words: &[&str]| {
+        run(Command::new("nsenter")
+            .arg(format!("--net={}", node.display()))
+            .args(words))
+    };
+    for table in in_node(&["nft", "list", "tables"]).lines() {
+        let words: Vec<&str> = table.split(' ').collect();
+        for line in in_node(&["nft", "list", words[0], words[1], words[2]]).lines() {
+            if let Some(chain) = line
+                .trim()
+                .strip_prefix("chain ")
+                .and_then(|rest| rest.strip_suffix(" {"))
+                && chain.starts_with("cali-")
+            {
+                in_node(&["nft", "flush", "chain", words[1], words[2], chain]);
+            }
+        }
+    }
+    net.kill(&provider.name);
+    net.start_daemon(&provider);
+    let why = until("the provider says what answered", || {
+        let status = block_on(ready::provider_status(&provider)).ok()?;
+        status.fence.filter(|why| why.contains("answered"))
+    });
+    assert!(why.contains("198.18.") && why.contains(" 10250"), "{why}");
+    assert!(!could_run());
 }

@@ -16,7 +16,7 @@ use welkin_testnet::network::http::{over_socket, over_tcp};
 use welkin_testnet::network::record::Provider;
 
 /// Two groups, each for one provider's region, each with a secret of its own.
-fn sdl(public: &str, secrets: [&str; 2]) -> String {
+pub fn sdl(public: &str, secrets: [&str; 2]) -> String {
     let service = |name: &str, secret: &str| {
         format!(
             "  {name}:\n    image: welkin.local/hello:1\n    command: [\"/hello\", \"web\"]\n    \

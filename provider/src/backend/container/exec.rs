@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use super::ending::{self, EndError};
 use super::engine::{Engine, error};
+use super::spec::Dialect;
 use crate::backend::{BackendError, ExecInput, ExecOutput, ExecRequest, ExecSession, LOG};
 
 /// Pieces in each direction that wait before the sender waits.
@@ -21,6 +22,9 @@ const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(50);
 /// The same, for a command that is being started: a terminal is waited for.
 const START_PAUSE: Duration = Duration::from_millis(10);
+/// How long input is held back from a command that runs. Podman loses what a command said last where it ends with input
+/// unread; one that reads none mostly has ended by then.
+const HOLD_BACK: Duration = Duration::from_millis(200);
 /// How Podman tells that a command left input unread: in the stream, as if the command had said it.
 const UNREAD_START: [&[u8]; 2] = [
     b"Error: read unixpacket @->",
@@ -122,6 +126,9 @@ impl Command {
     /// Passes on what the tenant says, until it says no more.
     async fn pass_in(self, mut from_tenant: mpsc::Receiver<ExecInput>, mut input: IntoCommand) {
         self.until_it_runs().await;
+        if self.engine.dialect == Dialect::Podman {
+            tokio::time::sleep(HOLD_BACK).await;
+        }
         while let Some(piece) = from_tenant.recv().await {
             let outcome = match piece {
                 ExecInput::Stdin(bytes) => match input.write_all(&bytes).await {

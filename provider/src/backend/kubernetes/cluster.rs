@@ -112,9 +112,25 @@ pub async fn list<K>(api: &Api<K>, instance: &Instance) -> Result<Vec<K>, Backen
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
-    let mut params = ListParams::default()
-        .labels(&selector(instance))
-        .limit(PAGE);
+    pages(api, ListParams::default().labels(&selector(instance))).await
+}
+
+/// Everything of a kind, whosever it is.
+///
+/// # Errors
+/// [`BackendError`]; there is no half an answer.
+pub async fn everything<K>(api: &Api<K>) -> Result<Vec<K>, BackendError>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    pages(api, ListParams::default()).await
+}
+
+async fn pages<K>(api: &Api<K>, params: ListParams) -> Result<Vec<K>, BackendError>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    let mut params = params.limit(PAGE);
     let mut all = Vec::new();
     loop {
         let page = api.list(&params).await.map_err(error)?;

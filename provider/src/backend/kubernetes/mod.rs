@@ -21,6 +21,7 @@ mod logs;
 pub mod names;
 pub mod objects;
 pub mod observe;
+mod probe;
 pub mod rollout;
 pub mod settings;
 
@@ -33,12 +34,15 @@ use futures::stream::{BoxStream, StreamExt};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, ResourceQuota, Secret, Service};
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
+use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::ListParams;
 use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
-use self::cluster::{Namespaced, apply, delete, end_all, error, list};
+use self::cluster::{Namespaced, apply, delete, end_all, error, everything, list};
 use self::objects::{Objects, limits};
 use self::observe::{Numbered, numbered};
 use self::rollout::{Rollout, Workloads, rollout};
@@ -57,12 +61,17 @@ const REMOVAL_GRACE_SECONDS: u32 = 3;
 const REMOVAL_LOOK: Duration = Duration::from_millis(500);
 const REMOVAL_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How old what is known of nodes may be when it is bid on.
+const ROOM_AGE: Duration = Duration::from_secs(3);
+
 /// Leases as namespaces.
 pub struct KubernetesBackend {
     client: Client,
     settings: Settings,
     capabilities: Capabilities,
     inventory: Inventory,
+    overhead: Inventory,
+    room: Mutex<(Instant, Room)>,
     storage_classes: Vec<String>,
 }
 
@@ -75,11 +84,11 @@ impl KubernetesBackend {
         client: Client,
         settings: Settings,
     ) -> Result<KubernetesBackend, BackendError> {
-        let nodes = Api::<Node>::all(client.clone())
-            .list(&ListParams::default())
-            .await
-            .map_err(error)?;
-        let inventory = inventory::total(&nodes.items);
+        let overhead = match settings.isolation {
+            Isolation::Gvisor => overhead(&client, &settings.sandbox_class).await?,
+            Isolation::Restricted | Isolation::Userns | Isolation::None => Inventory::default(),
+        };
+        let room = room(&client, &settings.instance, overhead).await?;
         let classes = Api::<StorageClass>::all(client.clone())
             .list(&ListParams::default())
             .await
@@ -98,7 +107,9 @@ impl KubernetesBackend {
             },
             client,
             settings,
-            inventory,
+            inventory: room.total,
+            overhead,
+            room: Mutex::new((Instant::now(), room)),
             storage_classes,
         })
     }
@@ -332,6 +343,30 @@ impl KubernetesBackend {
     }
 }
 
+/// What is free in the cluster.
+async fn room(
+    client: &Client,
+    instance: &Instance,
+    overhead: Inventory,
+) -> Result<Room, BackendError> {
+    let nodes = everything::<Node>(&Api::all(client.clone())).await?;
+    let pods = everything::<Pod>(&Api::all(client.clone())).await?;
+    Ok(inventory::room(instance, &nodes, &pods, overhead))
+}
+
+/// What each pod takes for its sandbox.
+async fn overhead(client: &Client, class: &str) -> Result<Inventory, BackendError> {
+    let classes = Api::<RuntimeClass>::all(client.clone());
+    let there = classes.get_opt(class).await.map_err(error)?;
+    let missing = || {
+        BackendError::Refused(format!(
+            "the cluster has no runtime class {class:?}, and isolation=gvisor needs one; install gVisor, or name it with \
+             `sandbox_class` in `[kubernetes]`"
+        ))
+    };
+    Ok(inventory::overhead(&there.ok_or_else(missing)?))
+}
+
 /// The pod of a replica: of several versions the one that runs, and of those the newest.
 fn pod_of(pods: &[Pod], service: &str, replica: u32) -> Result<String, BackendError> {
     let meant = numbered(pods)
@@ -441,6 +476,22 @@ impl Backend for KubernetesBackend {
         request: ExecRequest,
     ) -> BoxFuture<'_, Result<ExecSession, BackendError>> {
         self.exec_in(key, request).boxed()
+    }
+
+    fn room(&self) -> BoxFuture<'_, Result<Option<Room>, BackendError>> {
+        async {
+            let mut known = self.room.lock().await;
+            if known.0.elapsed() >= ROOM_AGE {
+                let room = room(&self.client, self.instance(), self.overhead).await?;
+                *known = (Instant::now(), room);
+            }
+            Ok(Some(known.1.clone()))
+        }
+        .boxed()
+    }
+
+    fn leaks(&self) -> BoxFuture<'_, Result<Vec<String>, BackendError>> {
+        probe::leaks(&self.client, &self.settings).boxed()
     }
 
     fn storage_classes(&self) -> Vec<String> {

@@ -80,7 +80,8 @@ fn public_ports(
     ports
 }
 
-fn lease_of(instance: &Instance, metadata: &ObjectMeta) -> Option<LeaseKey> {
+/// The lease of an object, if it is one of this instance's.
+pub fn lease_of(instance: &Instance, metadata: &ObjectMeta) -> Option<LeaseKey> {
     names::lease_of(
         instance,
         metadata.labels.as_ref()?,

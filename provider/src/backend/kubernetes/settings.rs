@@ -19,6 +19,8 @@ pub struct Settings {
     pub sandbox_class: String,
     /// Images that lie on the nodes and are never pulled.
     pub local_images: BTreeSet<String>,
+    /// The image of the probe: one with `sh` and busybox's `nc`.
+    pub probe_image: String,
     /// The domain of generated host names.
     pub domain: String,
     /// The ingress controller.

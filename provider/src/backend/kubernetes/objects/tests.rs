@@ -28,6 +28,7 @@ pub fn settings(isolation: Isolation) -> Settings {
         isolation,
         sandbox_class: "gvisor".to_owned(),
         local_images: BTreeSet::from(["localhost/hello:1".to_owned()]),
+        probe_image: "localhost/hello:1".to_owned(),
         domain: "example.com".to_owned(),
         ingress: IngressSettings {
             class: "contour".to_owned(),
