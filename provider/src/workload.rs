@@ -30,8 +30,8 @@ pub const GPUS: &str = "graphics processors";
 /// See [`GPUS`].
 pub const LEASED_IP: &str = "an address of its own";
 
-/// The class of a volume that asks for none.
-const DEFAULT_CLASS: &str = "default";
+/// The class of a volume that asks for none: what the cluster's operator chose as default.
+pub const DEFAULT_CLASS: &str = "default";
 
 /// What a volume with these attributes is made of.
 pub fn volume_kind(attributes: &BTreeMap<String, String>) -> VolumeKind {

@@ -334,6 +334,35 @@ pub struct Inventory {
     pub memory_bytes: u64,
 }
 
+impl Inventory {
+    /// The sum, at most the largest numbers.
+    #[must_use]
+    pub fn plus(self, other: Inventory) -> Inventory {
+        Inventory {
+            cpu_millis: self.cpu_millis.saturating_add(other.cpu_millis),
+            memory_bytes: self.memory_bytes.saturating_add(other.memory_bytes),
+        }
+    }
+
+    /// What is left, at least nothing.
+    #[must_use]
+    pub fn minus(self, other: Inventory) -> Inventory {
+        Inventory {
+            cpu_millis: self.cpu_millis.saturating_sub(other.cpu_millis),
+            memory_bytes: self.memory_bytes.saturating_sub(other.memory_bytes),
+        }
+    }
+
+    /// The larger of each.
+    #[must_use]
+    pub fn max(self, other: Inventory) -> Inventory {
+        Inventory {
+            cpu_millis: self.cpu_millis.max(other.cpu_millis),
+            memory_bytes: self.memory_bytes.max(other.memory_bytes),
+        }
+    }
+}
+
 /// What a cluster has free now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Room {

@@ -43,7 +43,7 @@ impl Ledger {
         self
     }
 
-    /// Promises `needed` to an order. A second promise to the same order replaces the first: a bid becomes its lease.
+    /// Promises what is demanded to an order. A second promise to the same order replaces the first: a bid becomes its lease.
     pub fn reserve(&mut self, order: OrderId, why: Reservation, demand: impl Into<Demand>) {
         self.reserved.insert(order, (why, demand.into()));
     }

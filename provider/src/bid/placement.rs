@@ -60,10 +60,7 @@ pub fn place(
     overhead: Inventory,
     copies: impl IntoIterator<Item = Inventory>,
 ) -> Option<Vec<NodeRoom>> {
-    let mut copies: Vec<Inventory> = copies
-        .into_iter()
-        .map(|copy| plus(copy, overhead))
-        .collect();
+    let mut copies: Vec<Inventory> = copies.into_iter().map(|copy| copy.plus(overhead)).collect();
     copies.sort_by_key(|copy| std::cmp::Reverse((copy.memory_bytes, copy.cpu_millis)));
     for copy in copies {
         let fitting = nodes.iter_mut().filter(|node| takes(node, copy));
@@ -79,13 +76,6 @@ fn takes(node: &NodeRoom, copy: Inventory) -> bool {
     node.copies > 0
         && node.free.cpu_millis >= copy.cpu_millis
         && node.free.memory_bytes >= copy.memory_bytes
-}
-
-fn plus(copy: Inventory, overhead: Inventory) -> Inventory {
-    Inventory {
-        cpu_millis: copy.cpu_millis.saturating_add(overhead.cpu_millis),
-        memory_bytes: copy.memory_bytes.saturating_add(overhead.memory_bytes),
-    }
 }
 
 #[cfg(test)]

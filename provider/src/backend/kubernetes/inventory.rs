@@ -9,8 +9,9 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use welkin_modules::ids::LeaseId;
 
 use super::observe;
-use super::settings::{DEFAULT_CLASS, Settings};
+use super::settings::Settings;
 use crate::backend::{Instance, Inventory, NodeRoom, Room};
+use crate::workload::DEFAULT_CLASS;
 
 /// The annotation of the storage class that is meant where none is named.
 const IS_DEFAULT: &str = "storageclass.kubernetes.io/is-default-class";
@@ -33,20 +34,20 @@ pub fn room(instance: &Instance, nodes: &[Node], pods: &[Pod], overhead: Invento
             continue;
         };
         let takes = spec.map(taken_by).unwrap_or_default();
-        place.free = minus(place.free, takes);
+        place.free = place.free.minus(takes);
         place.copies = place.copies.saturating_sub(1);
         match observe::lease_of(instance, &pod.metadata) {
             Some(key) => {
                 let leased = spec.map(leased_by).unwrap_or_default();
                 placed.entry(key.lease).or_default().push(leased);
             }
-            None => place.total = minus(place.total, takes),
+            None => place.total = place.total.minus(takes),
         }
     }
     Room {
         total: places
             .values()
-            .fold(Inventory::default(), |sum, place| plus(sum, place.total)),
+            .fold(Inventory::default(), |sum, place| sum.plus(place.total)),
         nodes: places
             .into_values()
             .map(|place| NodeRoom {
@@ -114,14 +115,16 @@ fn taken_by(spec: &PodSpec) -> Inventory {
     let (beside, before): (Vec<&Container>, Vec<&Container>) =
         before.partition(|one| one.restart_policy.as_deref() == Some("Always"));
     let together = spec.containers.iter().chain(beside.iter().copied());
-    let together = together.map(requests).fold(Inventory::default(), plus);
+    let together = together
+        .map(requests)
+        .fold(Inventory::default(), Inventory::plus);
     // Those beside may run while the others before do.
     let beside = beside
         .into_iter()
         .map(requests)
-        .fold(Inventory::default(), plus);
-    let largest = before.into_iter().map(|one| plus(requests(one), beside));
-    let containers = largest.fold(together, larger);
+        .fold(Inventory::default(), Inventory::plus);
+    let largest = before.into_iter().map(|one| requests(one).plus(beside));
+    let containers = largest.fold(together, Inventory::max);
     let whole_pod = spec
         .resources
         .as_ref()
@@ -132,7 +135,7 @@ fn taken_by(spec: &PodSpec) -> Inventory {
         .as_ref()
         .map(of_quantities)
         .unwrap_or_default();
-    plus(larger(containers, of_pod), overhead)
+    containers.max(of_pod).plus(overhead)
 }
 
 /// What a pod of ours is leased: what its only container asks for.
@@ -149,27 +152,6 @@ fn has_ended(pod: &Pod) -> bool {
         .as_ref()
         .and_then(|status| status.phase.as_deref());
     matches!(phase, Some("Succeeded" | "Failed"))
-}
-
-fn plus(one: Inventory, other: Inventory) -> Inventory {
-    Inventory {
-        cpu_millis: one.cpu_millis.saturating_add(other.cpu_millis),
-        memory_bytes: one.memory_bytes.saturating_add(other.memory_bytes),
-    }
-}
-
-fn minus(one: Inventory, other: Inventory) -> Inventory {
-    Inventory {
-        cpu_millis: one.cpu_millis.saturating_sub(other.cpu_millis),
-        memory_bytes: one.memory_bytes.saturating_sub(other.memory_bytes),
-    }
-}
-
-fn larger(one: Inventory, other: Inventory) -> Inventory {
-    Inventory {
-        cpu_millis: one.cpu_millis.max(other.cpu_millis),
-        memory_bytes: one.memory_bytes.max(other.memory_bytes),
-    }
 }
 
 fn whole(number: u128) -> u64 {

@@ -55,9 +55,3 @@ pub enum IngressSource {
     /// These addresses: a controller outside the pods' network. A node reaches the pods on it in any case.
     Addresses(Vec<IpAddr>),
 }
-
-/// The class that means any: what the cluster's operator chose as default.
-pub const DEFAULT_CLASS: &str = "default";
-
-/// The class of volumes in memory.
-pub const RAM_CLASS: &str = "ram";

@@ -9,8 +9,9 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::super::names;
-use super::super::settings::{DEFAULT_CLASS, Settings};
+use super::super::settings::Settings;
 use crate::backend::{LeaseKey, ServiceSpec, VolumeKind, VolumeSpec};
+use crate::workload::DEFAULT_CLASS;
 
 /// What a volume is called within its pod. The cluster takes DNS labels only, and a tenant's name may hold `_`, `.` and
 /// capitals.
